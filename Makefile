@@ -1,0 +1,30 @@
+# Two commands do everything: `make demo` and `make test`. Both make the virtual environment first.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# One more than the two cores of a small machine: many tests wait for processes rather than compute.
+WORKERS ?= 3
+
+.PHONY: demo test check clean
+
+demo: $(STAMP)
+	$(BIN)/python -m bot demo $(if $(ONCE),--once)
+
+# The bot's tests first, with torch and its friends made unimportable: the bot must never need them.
+test: check
+	$(BIN)/python -m pytest -n $(WORKERS) -p tests.without_torch tests/bot $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --ignore tests/bot $(ARGS)
+
+check: $(STAMP)
+	$(BIN)/ruff check bot trainer tests
+	$(BIN)/ruff format --check bot trainer tests
+	$(BIN)/mypy bot trainer
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bot,trainer,demo,dev]'
+	touch $(STAMP)
+
+clean:
+	rm -rf $(VENV) demo-out .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

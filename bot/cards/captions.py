@@ -1,0 +1,136 @@
+"""A batch's card: one picture at a time with its caption, what is wrong with it, and three buttons."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import discord
+
+from bot.cards.parts import BLUE, GREY, RED, Card, Form, button, custom_id, row, text
+from bot.cards.text import count, escaped, listing
+from bot.services.captions import PageView
+from bot.services.intake import BatchReport
+from bot.services.messages import Drawing, FileToSend
+from bot.store.pictures import BatchPlace
+from bot.store.rows import Picture
+
+CAPTION_LIMIT = 1000
+CAPTION_FIELD = "caption"
+_SHOWN_CAPTION = 1600
+"""Characters of an escaped caption; with the sentences below it a message stays under Discord's 4000."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPage:
+    """What one page of a batch's card shows."""
+
+    batch_id: int
+    view: PageView
+    notes: Sequence[str]
+    """Sentences on files of the batch that were refused or known already."""
+    preview: bytes
+    """The picture as a small JPEG."""
+
+
+def batch_card(page: BatchPage) -> Drawing:
+    """One picture of the batch."""
+    view, picture = page.view, page.view.picture
+    file = FileToSend(page.preview, f"picture-{picture.id}.jpg", picture.caption[:256])
+    gallery = discord.ui.MediaGallery[Card](
+        discord.MediaGalleryItem(f"attachment://{file.name}", description=file.description)
+    )
+    head = f"{view.index + 1} / {view.total} · {escaped(picture.file_name, 60)} · {picture.width}×{picture.height}"
+    items: list[discord.ui.Item[Card]] = [text(head), gallery, text(_caption(picture))]
+    if view.problems:
+        items.append(text(listing([f"⚠️ {problem}" for problem in view.problems], limit=200)))
+    items.append(_main_row(page))
+    if view.total > 1:
+        items.append(_second_row(page))
+    if page.notes:
+        items.append(text(f"-# Not added:\n{listing(page.notes, limit=180)}"))
+    return Drawing(Card(discord.ui.Container(*items, accent_color=BLUE)), marker(page.batch_id), (file,))
+
+
+def empty_batch_card(batch_id: int) -> Drawing:
+    """All pictures of the batch were removed."""
+    gone = Card(discord.ui.Container(text("All pictures of this batch were removed."), accent_color=GREY))
+    return Drawing(gone, marker(batch_id))
+
+
+def marker(batch_id: int) -> str:
+    """The custom_id every page of the batch's card has, and no other message."""
+    return custom_id("cap-next", batch_id)
+
+
+def remove_card(picture: Picture) -> Card:
+    """Asks once: a removed picture is gone, nothing of it is kept that an undo could bring back."""
+    question = f"Remove {escaped(picture.file_name, 60)} and its caption from the dataset?"
+    answers = row(
+        button("Remove", "cap-remove-yes", picture.id, style=discord.ButtonStyle.danger),
+        button("Keep", "dismiss", picture.id),
+    )
+    return Card(discord.ui.Container(text(question), answers, accent_color=RED))
+
+
+def caption_form(picture: Picture) -> Form:
+    """The modal with the caption to edit; its custom_id carries the revision the member saw."""
+    form = Form(f"Caption of {picture.file_name}", "caption", picture.id, picture.revision)
+    field = discord.ui.TextInput[Form](
+        custom_id=CAPTION_FIELD,
+        style=discord.TextStyle.paragraph,
+        default=picture.caption[:CAPTION_LIMIT],
+        max_length=CAPTION_LIMIT,
+        required=False,
+    )
+    form.add_item(
+        discord.ui.Label(
+            text="Caption",
+            description="Tags with commas, or a sentence. The trigger word stays first.",
+            component=field,
+        )
+    )
+    return form
+
+
+def handed_over(report: BatchReport, sentences: Sequence[str]) -> str:
+    """What the member who handed over pictures by a command reads."""
+    dataset, added = report.dataset, len(report.added)
+    head = "No picture was added."
+    if report.replayed:
+        head = f"These pictures are in **{escaped(dataset.name)}** already: <#{dataset.thread_id}>"
+    elif added:
+        head = f"Added {count(added, 'picture')} to **{escaped(dataset.name)}**: <#{dataset.thread_id}>"
+    return "\n".join([head, listing(sentences)]) if sentences else head
+
+
+def batch_links(guild_id: int, places: Sequence[BatchPlace]) -> str:
+    """Links to the batches' cards, one a line."""
+    if not places:
+        return "There are no pictures yet, so there are no captions. Add some first."
+    lines = [
+        f"{count(place.pictures, 'picture')} of <t:{int(place.added_at)}:R>: "
+        f"https://discord.com/channels/{guild_id}/{place.channel_id}/{place.message_id or ''}"
+        for place in places
+    ]
+    return "\n".join(lines)
+
+
+def _caption(picture: Picture) -> str:
+    shown = escaped(picture.caption, CAPTION_LIMIT)
+    if len(shown) > _SHOWN_CAPTION:
+        shown = shown[: _SHOWN_CAPTION - 1].rstrip("\\") + "…"
+    return f"> {shown}"
+
+
+def _main_row(page: BatchPage) -> discord.ui.ActionRow[Card]:
+    last = page.view.index + 1 >= page.view.total
+    return row(
+        button("Edit", "cap-edit", page.view.picture.id, style=discord.ButtonStyle.primary),
+        button("Remove", "cap-remove", page.view.picture.id),
+        button("Next", "cap-next", page.batch_id, disabled=last),
+    )
+
+
+def _second_row(page: BatchPage) -> discord.ui.ActionRow[Card]:
+    return row(button("Previous", "cap-prev", page.batch_id, disabled=page.view.index == 0))

@@ -1,0 +1,92 @@
+"""What a training would be, told before it starts: its config, size, time, prompts, and what could be better. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bot.store.rows import Dataset, Picture
+from trainer.contract.config import TrainConfig
+from trainer.contract.estimates import Estimate, estimate
+
+FEW_PICTURES = 20
+"""Under this many a likeness gets stiff; guides for SDXL faces advise 50 to 100."""
+NO_TRAINER = "No trainer is running now; the host of this bot must start it."
+"""What whoever waits must know."""
+LONGEST_PROMPT = 300
+"""Characters of a sample prompt taken from a caption; CLIP reads about 77 tokens of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A training that has not been started."""
+
+    dataset: Dataset
+    pictures: int
+    config: TrainConfig
+    estimate: Estimate
+    position: int
+    """Place in the queue it would get; 0 when a trainer is free now."""
+    notes: tuple[str, ...]
+    """Sentences on what was changed and what could be better."""
+
+
+def config_for(base: TrainConfig, epochs: int, pictures: int) -> tuple[TrainConfig, list[str]]:
+    """The preset's config with the member's epochs (0: the preset's) and a batch that fits; with what was changed.
+
+    Raises InvalidConfig.
+    """
+    values: dict[str, int] = {}
+    notes = []
+    if epochs:
+        values["epochs"] = epochs
+        if base.checkpoint_every_epochs > epochs:
+            values["checkpoint_every_epochs"] = epochs
+    if base.batch_size > pictures:
+        values["batch_size"] = pictures
+        notes.append(f"The batch is {pictures} instead of {base.batch_size}: there are no more pictures.")
+    return base.with_overrides(values), notes
+
+
+def make_plan(
+    dataset: Dataset,
+    pictures: Sequence[Picture],
+    config: TrainConfig,
+    notes: Sequence[str],
+    seconds_per_image: float | None,
+    position: int,
+) -> Plan:
+    """The plan with its size and advice."""
+    count = len(pictures)
+    advice = list(notes)
+    if count < FEW_PICTURES:
+        advice.append(f"{count} pictures are few: 50 to 100 give a better likeness.")
+    if count % config.batch_size:
+        advice.append(f"{count} pictures do not fill batches of {config.batch_size}; the last one is smaller.")
+    without = sum(1 for picture in pictures if dataset.trigger not in picture.caption.lower())
+    if without:
+        advice.append(f"{without} captions lack the trigger word {dataset.trigger}.")
+    waiting = sum(1 for picture in pictures if not picture.tagged)
+    if waiting:
+        advice.append(f"{waiting} pictures have no tags yet; they train with the trigger word alone.")
+    return Plan(dataset, count, config, estimate(count, config, seconds_per_image), position, tuple(advice))
+
+
+def sample_prompts(dataset: Dataset, captions: Sequence[str]) -> tuple[str, ...]:
+    """Four prompts for the sample pictures: two as the pictures were captioned, two that ask for something new.
+
+    The captions are the first and the one from the middle that differs, so that the same data set gives the same.
+    """
+    prefix = ", ".join(part for part in (dataset.trigger, dataset.class_word) if part)
+    own = list(dict.fromkeys(caption[:LONGEST_PROMPT] for caption in captions))
+    general = [f"{prefix}, {scene}" for scene in _SCENES[dataset.kind]]
+    chosen = [own[0], own[len(own) // 2]] if len(own) > 1 else own
+    return tuple(dict.fromkeys([*chosen, *general]))[:4]
+
+
+_SCENES = {
+    "person": ("portrait, looking at viewer, plain background", "outdoors, smiling, evening light"),
+    "character": ("portrait, looking at viewer, plain background", "outdoors, full body, evening light"),
+    "style": ("a house by a lake", "portrait of a person"),
+    "object": ("on a table, plain background", "outdoors, evening light"),
+}

@@ -1,0 +1,241 @@
+"""All services, built once by constructor; the loops that drive them; and their end."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import discord
+
+from bot.config import Config
+from bot.draw import DatasetDrawer
+from bot.draw_job import JobDrawer
+from bot.poster import DiscordPoster
+from bot.runners.embedded import EmbeddedTrainer
+from bot.runners.local import LocalRunner
+from bot.services.backup import Backups
+from bot.services.captioning import RETRY_SECONDS, CaptionWriter
+from bot.services.captions import Captions
+from bot.services.cards import CardEditor
+from bot.services.clock import Clockwork
+from bot.services.datasets import Datasets
+from bot.services.dispatch import Dispatch
+from bot.services.ending import Ending
+from bot.services.files import FileStore
+from bot.services.follow import Follower
+from bot.services.intake import Intake
+from bot.services.library import Library
+from bot.services.loops import Loop
+from bot.services.messages import Drawer, Poster
+from bot.services.outbox import Outbox
+from bot.services.posts import Posts
+from bot.services.queue import Queue
+from bot.services.retention import Retention
+from bot.services.training import Training
+from bot.services.watch import TrainerWatch
+from bot.store.database import Store
+from bot.store.jobs import get_job
+from bot.store.rows import CardKind
+from bot.thread_posts import ThreadPosts
+from bot.threads import Threads
+from bot.vision.decoder import Decoder
+from bot.vision.tagger import Tagger
+from bot.web.links import Links, load_secret
+from bot.web.server import Download, WebServer
+
+EMBEDDED_SECONDS = 1.0
+"""How often the embedded trainer is looked after."""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything that is not Discord's; `open` builds it, `start` sets it going, `close` ends it."""
+
+    store: Store
+    config: Config
+    pictures: FileStore
+    datasets: Datasets
+    intake: Intake
+    captions: Captions
+    posts: Posts
+    thread_posts: ThreadPosts
+    threads: Threads
+    drawer: DatasetDrawer
+    tagger: Tagger
+    training: Training
+    queue: Queue
+    dispatch: Dispatch
+    outbox: Outbox
+    cards: CardEditor
+    job_drawer: JobDrawer
+    library: Library
+    links: Links
+    web: WebServer
+    backups: Backups
+    retention: Retention
+    clockwork: Clockwork
+    loops: tuple[Loop, ...]
+    embedded: tuple[EmbeddedTrainer, ...]
+    wake_cards: Callable[[], None]
+    """Have dirty cards drawn now rather than at the next turn."""
+
+    @classmethod
+    async def open(
+        cls,
+        config: Config,
+        client: discord.Client,
+        clock: Callable[[], float] = time.time,
+        poster: Poster | None = None,
+    ) -> Services:
+        """Open the database and build every service; posts go through `client` unless another poster is given.
+
+        Raises StoreError, StorageError.
+        """
+        store = await Store.open(config.paths.database)
+        try:
+            services = _build(store, config, client, clock, poster or DiscordPoster(client))
+            await services.retention.at_start()
+            await services.outbox.start()
+            await services.thread_posts.at_start(reading=config.intake.message_content)
+            await services.web.start(services.links)
+        except BaseException:
+            await store.close()
+            raise
+        return services
+
+    def start(self) -> list[asyncio.Task[None]]:
+        """Set the loops and the clock going; whoever closes cancels the tasks first."""
+        self.clockwork.start()
+        return [asyncio.create_task(loop.run(), name=loop.name) for loop in self.loops]
+
+    async def close(self) -> None:
+        """End what `open` began. Training goes on without the bot."""
+        self.clockwork.close()
+        for embedded in self.embedded:
+            embedded.let_go()
+        await self.outbox.close()
+        await self.cards.close()
+        await self.web.close()
+        await self.tagger.close()
+        await self.store.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Jobs:
+    """The part from Start to the file."""
+
+    training: Training
+    queue: Queue
+    dispatch: Dispatch
+    library: Library
+    web: WebServer
+    links: Links
+    drawer: JobDrawer
+    watch: TrainerWatch
+    embedded: tuple[EmbeddedTrainer, ...]
+
+
+def _build_jobs(store: Store, config: Config, clock: Callable[[], float], poster: Poster) -> _Jobs:
+    runner = LocalRunner(config.paths.inboxes, config.paths.jobs, config.training.services)
+    library = Library(config.paths.loras, config.export.copy_to)
+    queue = Queue(config.training.services, clock)
+    ending = Ending(store, config.training.max_attempts, clock)
+    follower = Follower(store, runner, library, queue, ending, clock)
+    web = WebServer(config.web, FinishedFiles(store, library).find)
+    secret, public = load_secret(config.paths.data / "links.secret"), config.web.reaches_members
+    links = Links(secret, config.web.link_hours, web.base_url, clock, public=public)
+    return _Jobs(
+        training=Training(store, config, runner, library, queue, ending, clock),
+        queue=queue,
+        dispatch=Dispatch(store, runner, queue, follower, ending, config.progress, clock),
+        library=library,
+        web=web,
+        links=links,
+        drawer=JobDrawer(store, queue, runner, library, links, poster),
+        watch=TrainerWatch(store, runner, clock),
+        embedded=_embedded(config, runner),
+    )
+
+
+def _build(
+    store: Store, config: Config, client: discord.Client, clock: Callable[[], float], poster: Poster
+) -> Services:
+    jobs = _build_jobs(store, config, clock, poster)
+    pictures = FileStore(config.paths.pictures)
+    tagger = Tagger(config.tagger)
+    datasets = Datasets(store, pictures, config, jobs.training.stop_all, clock)
+    captions = Captions(store, pictures, tagger)
+    intake = Intake(store, pictures, Decoder(config.intake), config, clock)
+    drawer = DatasetDrawer(store, datasets, captions, pictures, posts_taken=config.intake.message_content)
+    drawers: Mapping[CardKind, Drawer] = {"dataset": drawer.dataset, "batch": drawer.batch, "job": jobs.drawer.draw}
+    cards = CardEditor(store, poster, drawers, config.progress.edit_seconds, clock)
+    outbox = Outbox(store, poster, jobs.drawer.compose, clock)
+    drawing = Loop("cards", cards.draw_due, config.progress.poll_seconds)
+    captioning = Loop("captions", CaptionWriter(store, captions, drawing.wake).write_all, RETRY_SECONDS)
+    threads = Threads(client, store, datasets, drawing.wake)
+    posts = Posts(intake, captioning.wake, drawing.wake)
+    retention = Retention(store, config, pictures, clock)
+    backups = Backups(store, config.paths.backups, clock)
+    return Services(
+        store=store,
+        config=config,
+        pictures=pictures,
+        datasets=datasets,
+        intake=intake,
+        captions=captions,
+        posts=posts,
+        thread_posts=ThreadPosts(client, store, datasets, posts),
+        threads=threads,
+        drawer=drawer,
+        tagger=tagger,
+        training=jobs.training,
+        queue=jobs.queue,
+        dispatch=jobs.dispatch,
+        outbox=outbox,
+        cards=cards,
+        job_drawer=jobs.drawer,
+        library=jobs.library,
+        links=jobs.links,
+        web=jobs.web,
+        backups=backups,
+        retention=retention,
+        clockwork=Clockwork(backups, retention, jobs.watch),
+        loops=(*_loops(config, jobs, outbox, datasets, threads), captioning, drawing),
+        embedded=jobs.embedded,
+        wake_cards=drawing.wake,
+    )
+
+
+def _loops(config: Config, jobs: _Jobs, outbox: Outbox, datasets: Datasets, threads: Threads) -> list[Loop]:
+    seconds = config.progress.poll_seconds
+    return [
+        Loop("dispatch", jobs.dispatch.round, seconds),
+        Loop("outbox", outbox.send_due, seconds),
+        Loop("deletions", functools.partial(datasets.finish_deletions, threads.remove), seconds),
+        *(Loop(f"trainer {each.name}", each.look_after, EMBEDDED_SECONDS) for each in jobs.embedded),
+    ]
+
+
+def _embedded(config: Config, runner: LocalRunner) -> tuple[EmbeddedTrainer, ...]:
+    if not config.training.embedded_trainer:
+        return ()
+    logs = config.paths.data / "logs"
+    return tuple(EmbeddedTrainer(runner.inbox(name), config.training.device, logs) for name in runner.services)
+
+
+class FinishedFiles:
+    """What the web server may serve."""
+
+    def __init__(self, store: Store, library: Library) -> None:
+        self._store = store
+        self._library = library
+
+    async def find(self, job_id: str) -> Download | None:
+        """The finished file of a job."""
+        async with self._store.transaction() as tx:
+            job = await get_job(tx, job_id)
+        path = self._library.path(job) if job else None
+        return Download(path, path.name) if path else None

@@ -1,0 +1,48 @@
+"""The loop that has new pictures tagged, one batch at a time; a restart takes up what is left."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from bot.errors import LoreleiError, NotFound
+from bot.services.captions import Captions
+from bot.store.cards import mark_dirty
+from bot.store.database import Store
+from bot.store.pictures import batch_by_id, batches_with_untagged
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS = 60.0
+"""Pause after the tagger failed; captions stay `trigger, class` and can be written by hand meanwhile."""
+
+
+class CaptionWriter:
+    """Has pictures without captions tagged; a pass of it (`write_all`) is repeated by a loop of services.all."""
+
+    def __init__(self, store: Store, captions: Captions, wake_cards: Callable[[], None]) -> None:
+        self._store = store
+        self._captions = captions
+        self._wake_cards = wake_cards
+
+    async def write_all(self) -> None:
+        """Write captions until none is missing, or until the tagger fails: then the next pass tries again."""
+        async with self._store.transaction() as tx:
+            waiting = await batches_with_untagged(tx)
+        for batch_id in waiting:
+            try:
+                await self._captions.tag_batch(batch_id)
+            except NotFound:  # deleted meanwhile
+                continue
+            except LoreleiError as error:
+                log.error("captions wait: %s; next try in %.0f s", error, RETRY_SECONDS)
+                return
+            await self._redraw(batch_id)
+
+    async def _redraw(self, batch_id: int) -> None:
+        async with self._store.transaction() as tx:
+            batch = await batch_by_id(tx, batch_id)
+            if batch is not None:
+                await mark_dirty(tx, "batch", batch_id, urgent=True)
+                await mark_dirty(tx, "dataset", batch.dataset_id, urgent=True)
+        self._wake_cards()

@@ -1,0 +1,236 @@
+"""Intake: from files a member handed over to stored, upright, stripped pictures with a first caption."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from bot.config import Config
+from bot.errors import PictureRefused, Refused
+from bot.rules.caption import build_caption
+from bot.rules.names import plain, shown_file
+from bot.services.datasets import owned
+from bot.services.files import FileStore, sha256_of
+from bot.store import pictures
+from bot.store.database import Connection, Store
+from bot.store.pictures import NewPicture
+from bot.store.rows import Batch, Dataset, Picture
+from bot.vision.decoder import DecodedPicture, Decoder
+
+log = logging.getLogger(__name__)
+
+GOOD_SIDE = 1024
+"""SDXL's side in pixels: a picture with a shorter side is enlarged to train, which makes it soft."""
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A file offered; nothing of it is trusted."""
+
+    name: str
+    size: int
+    """Bytes as declared; checked again once they are here."""
+    read: Callable[[], Awaitable[bytes]]
+    """Gets the bytes; raises PictureRefused or OSError when they cannot be had."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchReport:
+    """What became of a hand-over, in sentences where something was left out."""
+
+    dataset: Dataset
+    batch: Batch | None
+    """None when nothing was added."""
+    added: tuple[Picture, ...] = ()
+    duplicates: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
+    replayed: bool = False
+    """The same message or interaction had been taken before; `added` is what came of it then."""
+
+
+Also = Callable[[Connection, BatchReport], Awaitable[None]]
+"""Writes more rows in the transaction that adds a batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A file that became a picture."""
+
+    shown: str
+    name: str
+    source_sha256: str
+    decoded: DecodedPicture
+
+
+@dataclass(frozen=True, slots=True)
+class _HandOver:
+    dataset: Dataset
+    user_id: int
+    source: str
+    also: Also | None
+
+
+class Intake:
+    """Takes hand-overs, several at a time."""
+
+    def __init__(
+        self,
+        store: Store,
+        files: FileStore,
+        decoder: Decoder,
+        config: Config,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._store = store
+        self._files = files
+        self._decoder = decoder
+        self._limits = config.intake
+        self._clock = clock
+        self._reading = asyncio.Semaphore(4)  # files in memory at once, over all members
+
+    async def add(
+        self, dataset_id: int, user_id: int, source: str, files: Sequence[Incoming], also: Also | None = None
+    ) -> BatchReport:
+        """Add the files to the member's dataset; `source` names the message or interaction.
+
+        A file that cannot be used is answered with a sentence and the rest goes on. The same `source` again adds
+        nothing. When something was added, `also` runs in the transaction that adds it: what has to follow (the batch's
+        card) is then never lost to a crash in between. Raises NotFound, NotYours, Refused (waits for consent),
+        StorageError.
+        """
+        async with self._store.transaction() as tx:
+            dataset = await self._open(tx, dataset_id, user_id)
+            before = await self._replay(tx, dataset, source)
+            room = self._limits.max_pictures - await pictures.count_pictures(tx, dataset_id)
+        if before is not None:
+            return before
+        names = _shown_names(files)
+        if room <= 0:
+            return BatchReport(dataset, None, refused=(self._full(names),))
+        most = self._limits.max_files
+        results = await asyncio.gather(
+            *(self._take(file, shown) for file, shown in zip(files[:most], names[:most], strict=True))
+        )
+        refused = [each for each in results if isinstance(each, str)]
+        if names[most:]:
+            refused.append(f"At most {most} files are taken at once; add these again: {', '.join(names[most:])}.")
+        ready = [each for each in results if isinstance(each, _Ready)]
+        return await self._keep(_HandOver(dataset, user_id, source, also), ready, refused)
+
+    async def _take(self, file: Incoming, shown: str) -> _Ready | str:
+        """Read and decode one file; a sentence when it cannot be used."""
+        try:
+            async with self._reading:
+                data = await self._bytes_of(file, shown)
+                decoded = await self._decoder.decode(data, shown)
+                return _Ready(shown, file.name, await asyncio.to_thread(sha256_of, data), decoded)
+        except PictureRefused as refusal:
+            return str(refusal)
+
+    async def _bytes_of(self, file: Incoming, shown: str) -> bytes:
+        limit = self._limits.max_file_bytes
+        too_big = PictureRefused(
+            f"{shown} is larger than {limit / 2**20:.0f} MB. Send a smaller copy, for example as JPEG."
+        )
+        if file.size > limit:
+            raise too_big
+        try:
+            data = await file.read()
+        except OSError as error:
+            log.warning("a file could not be fetched: %s", error)
+            raise PictureRefused(f"{shown} could not be fetched from Discord. Send it once more.") from error
+        if len(data) > limit:
+            raise too_big
+        return data
+
+    async def _keep(self, hand_over: _HandOver, ready: Sequence[_Ready], refused: list[str]) -> BatchReport:
+        """Write the files, then all rows in one transaction: a hand-over is there as a whole or not at all."""
+        async with self._files.lock:
+            files = [await self._files.put(each.decoded.data, each.decoded.suffix) for each in ready]
+            async with self._store.transaction() as tx:
+                dataset = await self._open(tx, hand_over.dataset.id, hand_over.user_id)
+                before = await self._replay(tx, dataset, hand_over.source)
+                if before is not None:
+                    return before
+                report = await self._insert(tx, hand_over, list(zip(ready, files, strict=True)), refused)
+                if report.batch is not None and hand_over.also is not None:
+                    await hand_over.also(tx, report)
+                return report
+
+    async def _insert(
+        self, tx: Connection, hand_over: _HandOver, ready: list[tuple[_Ready, str]], refused: list[str]
+    ) -> BatchReport:
+        dataset = hand_over.dataset
+        room = self._limits.max_pictures - await pictures.count_pictures(tx, dataset.id)
+        batch: Batch | None = None
+        added: list[Picture] = []
+        duplicates: list[str] = []
+        left_out: list[str] = []
+        for each, file in ready:
+            same = await pictures.same_picture(tx, dataset.id, each.source_sha256, file)
+            if same is not None:
+                place = f"picture {await pictures.number_of(tx, same)}, {shown_file(same.file_name)}"
+                duplicates.append(f"{each.shown} is the same as {place}; it was not added again.")
+            elif len(added) >= room:
+                left_out.append(each.shown)
+            else:
+                if batch is None:
+                    batch = await pictures.insert_batch(
+                        tx, dataset.id, hand_over.user_id, self._clock(), hand_over.source
+                    )
+                added.append(await pictures.insert_picture(tx, batch, _row_of(dataset, each, file)))
+        if left_out:
+            refused = [*refused, self._full(left_out)]
+        return BatchReport(dataset, batch, tuple(added), tuple(duplicates), tuple(refused))
+
+    async def _open(self, tx: Connection, dataset_id: int, user_id: int) -> Dataset:
+        dataset = await owned(tx, dataset_id, user_id)
+        if dataset.state != "open":
+            raise Refused(
+                "This dataset waits for your consent. Use /dataset show, press I confirm, then add the pictures."
+            )
+        return dataset
+
+    async def _replay(self, tx: Connection, dataset: Dataset, source: str) -> BatchReport | None:
+        batch = await pictures.batch_by_source(tx, dataset.id, source)
+        if batch is None:
+            return None
+        found = await pictures.pictures_of_batch(tx, batch.id)
+        return BatchReport(dataset, batch, tuple(found), replayed=True)
+
+    def _full(self, names: Sequence[str]) -> str:
+        most = self._limits.max_pictures
+        return (
+            f"The dataset is full: {most} pictures is the most. Left out: {', '.join(names)}."
+            " Remove pictures to make room."
+        )
+
+
+def _shown_names(files: Sequence[Incoming]) -> list[str]:
+    """Names for sentences; phones call every picture image.jpg, so names that repeat get their place too."""
+    shown = [shown_file(file.name) for file in files]
+    count = Counter(shown)
+    return [f"{name} (file {place})" if count[name] > 1 else name for place, name in enumerate(shown, 1)]
+
+
+def _row_of(dataset: Dataset, ready: _Ready, file: str) -> NewPicture:
+    decoded = ready.decoded
+    warnings = []
+    if min(decoded.width, decoded.height) < GOOD_SIDE:
+        warnings.append(
+            f"It is small ({decoded.width} × {decoded.height} pixels), so it may train soft;"
+            f" {GOOD_SIDE} pixels or more on the shorter side are better."
+        )
+    return NewPicture(
+        file=file,
+        source_sha256=ready.source_sha256,
+        file_name=plain(ready.name)[:200],
+        width=decoded.width,
+        height=decoded.height,
+        caption=build_caption(dataset.trigger, dataset.class_word, ()),
+        warnings=tuple(warnings),
+    )

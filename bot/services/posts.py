@@ -1,0 +1,72 @@
+"""Pictures on their way in: whatever a member used, they end here; the batch's card and the tagger follow."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+import aiohttp
+import discord
+
+from bot.services.intake import BatchReport, Incoming, Intake
+from bot.services.under_way import UnderWay
+from bot.store.cards import add_card, mark_dirty
+from bot.store.database import Connection
+from bot.store.pictures import write_notes
+
+
+class Posts:
+    """Takes hand-overs from commands, modals, the message menu and (bot.thread_posts) posts."""
+
+    def __init__(self, intake: Intake, wake_captions: Callable[[], None], wake_cards: Callable[[], None]) -> None:
+        self._intake = intake
+        self._wake_captions = wake_captions
+        self._wake_cards = wake_cards
+        self.under_way = UnderWay()
+        """Hand-overs with their answers; a bot that stops waits for them."""
+
+    async def hand_over(self, dataset_id: int, user_id: int, source: str, files: Sequence[Incoming]) -> BatchReport:
+        """Add the files and want the batch's card; `source` is `message:<id>` or `interaction:<id>`.
+
+        Raises NotFound, NotYours, Refused, StorageError; what is wrong with single files is in the report.
+        """
+        report = await self._intake.add(dataset_id, user_id, source, files, also=_want_card)
+        if report.batch is not None:
+            self._wake_cards()
+            self._wake_captions()
+        return report
+
+
+async def _want_card(tx: Connection, report: BatchReport) -> None:
+    if report.batch is not None and report.dataset.thread_id is not None:
+        await write_notes(tx, report.batch.id, sentences(report))
+        await add_card(tx, "batch", report.batch.id, report.dataset.thread_id)
+        await mark_dirty(tx, "dataset", report.dataset.id, urgent=True)
+
+
+def incoming(message: discord.Message) -> list[Incoming]:
+    """The message's files, to be read at once: their addresses expire."""
+    return [offered(attachment) for attachment in message.attachments]
+
+
+def offered(attachment: discord.Attachment) -> Incoming:
+    """An attachment of a message or a command."""
+    return Incoming(attachment.filename, attachment.size, reading(attachment.read))
+
+
+def reading(download: Callable[[], Awaitable[bytes]]) -> Callable[[], Awaitable[bytes]]:
+    """The download with what Discord or the network does to it raised as OSError."""
+
+    async def read() -> bytes:
+        try:
+            return await download()
+        except discord.HTTPException as error:
+            raise OSError(f"Discord answered {error.status}") from error
+        except aiohttp.ClientError as error:
+            raise OSError(f"the connection broke ({type(error).__name__})") from error
+
+    return read
+
+
+def sentences(report: BatchReport) -> list[str]:
+    """What was not added, and why."""
+    return [*report.refused, *report.duplicates]

@@ -1,0 +1,175 @@
+"""Typed rows of the database; one frozen dataclass a table."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sqlite3
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+from trainer.contract.spec import Kind
+
+JobState = Literal["queued", "running", "stopping", "finished", "stopped", "failed"]
+ACTIVE: tuple[JobState, ...] = ("queued", "running", "stopping")
+CardKind = Literal["dataset", "batch", "job"]
+
+
+class Row:
+    """Base: builds the dataclass from a row by its column names."""
+
+    @classmethod
+    def of(cls, row: sqlite3.Row) -> Self:
+        """The typed row; columns and fields have the same names."""
+        names = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+        return cls(**{key: row[key] for key in row.keys() if key in names})  # noqa: SIM118
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset(Row):
+    """Pictures of one subject, gathered in one thread."""
+
+    id: int
+    guild_id: int
+    channel_id: int
+    thread_id: int | None
+    owner_id: int
+    name: str
+    trigger: str
+    class_word: str
+    kind: Kind
+    state: Literal["awaiting-consent", "open", "deleting"]
+    last_version: int
+    created_at: float
+    read_until: int = 0
+    """Id of the newest message of its thread that was looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch(Row):
+    """One hand-over of pictures."""
+
+    id: int
+    dataset_id: int
+    added_by: int
+    added_at: float
+    source: str
+    notes: str
+
+    @property
+    def note_list(self) -> list[str]:
+        """Sentences on files that were refused or known already."""
+        return [str(item) for item in json.loads(self.notes)]
+
+
+@dataclass(frozen=True, slots=True)
+class Picture(Row):
+    """A stored picture and its caption."""
+
+    id: int
+    dataset_id: int
+    batch_id: int
+    file: str
+    source_sha256: str
+    file_name: str
+    width: int
+    height: int
+    caption: str
+    revision: int
+    tagged: int
+    warnings: str
+    added_at: float
+
+    @property
+    def warning_list(self) -> list[str]:
+        """Sentences on what is wrong with the picture."""
+        return [str(item) for item in json.loads(self.warnings)]
+
+
+@dataclass(frozen=True, slots=True)
+class Job(Row):
+    """One training, from Start to its file."""
+
+    id: str
+    dataset_id: int
+    guild_id: int
+    owner_id: int
+    thread_id: int
+    name: str
+    preset: str
+    state: JobState
+    attempt: int
+    lost_attempts: int
+    steps: int
+    epochs: int
+    progress: str
+    error: str
+    lora_file: str
+    lora_sha256: str
+    lora_bytes: int
+    gpu_seconds: float
+    submitted_at: float
+    started_at: float | None
+    ended_at: float | None
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """What the last events said, as the card shows it."""
+        value = json.loads(self.progress)
+        return value if isinstance(value, dict) else {}
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt(Row):
+    """One try at a job by one service."""
+
+    job_id: str
+    number: int
+    service: str
+    assigned_at: float
+    ended_at: float | None
+    outcome: str
+    event_offset: int
+    event_seq: int
+    last_event_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Post(Row):
+    """A message that must be posted once (table outbox)."""
+
+    id: int
+    channel_id: int
+    kind: str
+    job_id: str | None
+    payload: str
+    state: Literal["waiting", "sending", "sent", "given-up"]
+    tries: int
+    next_try_at: float
+    first_try_at: float | None
+    message_id: int | None
+    error: str
+    created_at: float
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The payload."""
+        value = json.loads(self.payload)
+        return value if isinstance(value, dict) else {}
+
+
+@dataclass(frozen=True, slots=True)
+class Card(Row):
+    """A message edited in place."""
+
+    kind: CardKind
+    ref: str
+    channel_id: int
+    message_id: int | None
+    page: int
+    dirty: int
+    urgent: int
+    posting_at: float | None
+    posted_at: float | None
+    edited_at: float | None
+    error: str

@@ -1,0 +1,49 @@
+"""Child processes that touch hostile bytes: how they are started, and with what little of our environment."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import bot
+
+_PASSED = ("PATH", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH")
+
+
+def worker_command(module: str, *arguments: str) -> list[str]:
+    """Run a module of ours with this interpreter; no bytecode is written, the working folder is not on the path."""
+    return [sys.executable, "-B", "-P", "-m", module, *arguments]
+
+
+def worker_environment(also: Sequence[str] = (), extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The few variables a worker needs; never the token, wherever the host keeps it."""
+    passed = {name: os.environ[name] for name in (*_PASSED, *also) if name in os.environ}
+    return {**passed, "PYTHONPATH": str(Path(bot.__path__[0]).parent), **(extra or {})}
+
+
+def input_of(process: asyncio.subprocess.Process) -> asyncio.StreamWriter:
+    """Its stdin; it must have been started with a pipe."""
+    assert process.stdin is not None
+    return process.stdin
+
+
+def output_of(process: asyncio.subprocess.Process) -> asyncio.StreamReader:
+    """Its stdout; it must have been started with a pipe."""
+    assert process.stdout is not None
+    return process.stdout
+
+
+async def end_process(process: asyncio.subprocess.Process) -> None:
+    """End a worker at once, whatever it is doing; nothing when it has ended already.
+
+    Not Process.kill(): that polls first, which takes the exit code of a worker that has just ended away from asyncio.
+    """
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)
+    await process.wait()

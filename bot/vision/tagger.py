@@ -1,0 +1,151 @@
+"""The tagger as the bot sees it: pictures in, tags out. The model lives in its own process, started when needed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bot.config import TaggerConfig
+from bot.errors import TaggerError
+from bot.vision.child import end_process, input_of, output_of, worker_command, worker_environment
+from bot.vision.wd14 import TagResult
+
+log = logging.getLogger(__name__)
+
+CHUNK = 8
+"""Pictures asked for at once."""
+LOAD_SECONDS = 1800.0
+"""The first start downloads some hundred megabytes."""
+CHUNK_SECONDS = 120.0
+MAX_LINE = 16 * 1024 * 1024
+_HUB = (
+    *("HOME", "HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "HF_ENDPOINT", "XDG_CACHE_HOME"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"),
+)
+"""Variables that huggingface_hub finds its cache and its way out by."""
+_REMEDY = "Captions keep trigger and class word until it works; you can write the rest by Edit."
+
+
+class Tagger:
+    """Tags pictures, one call at a time; a process that crashed is started again by the next call."""
+
+    def __init__(self, config: TaggerConfig) -> None:
+        self._config = config
+        self._lock = asyncio.Lock()
+        self._process: asyncio.subprocess.Process | None = None
+        self._idle: asyncio.TimerHandle | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether the model's process is up."""
+        return self._process is not None and self._process.returncode is None
+
+    async def tag(self, paths: Sequence[Path]) -> list[TagResult | None]:
+        """Tags of stored pictures, in order, None for one that is gone; raises TaggerError with what it means."""
+        async with self._lock:
+            self._cancel_idle()
+            try:
+                process = await self._ready()
+                results: list[TagResult | None] = []
+                for start in range(0, len(paths), CHUNK):
+                    results += await _ask(process, paths[start : start + CHUNK])
+            except TaggerError:
+                await self._end()
+                raise
+            except BaseException:
+                await self._end()  # cancelled in the middle of an answer: the next question would get this one's
+                raise
+            self._idle = asyncio.get_running_loop().call_later(self._config.idle_seconds, self._hang_up)
+            return results
+
+    async def close(self) -> None:
+        """End the process."""
+        async with self._lock:
+            self._cancel_idle()
+            await self._end()
+
+    async def _ready(self) -> asyncio.subprocess.Process:
+        process = self._process
+        if process is not None and process.returncode is None and not input_of(process).is_closing():
+            return process
+        await self._end()
+        config = self._config
+        thresholds = (str(config.general_threshold), str(config.character_threshold))
+        self._process = await asyncio.create_subprocess_exec(
+            *worker_command("bot.vision.tagger_worker", config.model, *thresholds, str(config.threads)),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            env=worker_environment(_HUB, {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}),
+            limit=MAX_LINE,
+        )
+        answer = await _answer(self._process, LOAD_SECONDS)
+        if "error" in answer:
+            log.error("the tagger %s cannot be loaded: %s", config.model, answer["error"])
+            raise TaggerError(
+                f"The tagger's model cannot be loaded. {_REMEDY} (For the host: [tagger] model must be a folder with"
+                " model.onnx and selected_tags.csv, or a hub id that can be downloaded; the log has the reason.)"
+            )
+        return self._process
+
+    def _hang_up(self) -> None:
+        """Nobody asked for a while: the worker ends when its stdin does, and gives its memory back."""
+        if self._process is not None:
+            input_of(self._process).close()
+
+    def _cancel_idle(self) -> None:
+        if self._idle is not None:
+            self._idle.cancel()
+            self._idle = None
+
+    async def _end(self) -> None:
+        if self._process is not None:
+            await end_process(self._process)
+            self._process = None
+
+
+async def _ask(process: asyncio.subprocess.Process, paths: Sequence[Path]) -> list[TagResult | None]:
+    question = {"paths": [str(path.resolve()) for path in paths]}
+    try:
+        input_of(process).write(json.dumps(question).encode() + b"\n")
+        await input_of(process).drain()
+    except ConnectionError as error:
+        raise _died() from error
+    answer = await _answer(process, CHUNK_SECONDS)
+    if "error" in answer:
+        log.error("the tagger failed: %s", answer["error"])
+        raise TaggerError(f"The tagger failed on these pictures. {_REMEDY}")
+    try:
+        results = [None if value is None else _result(value) for value in answer["results"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise _died() from error
+    if len(results) != len(paths):
+        raise _died()
+    return results
+
+
+async def _answer(process: asyncio.subprocess.Process, seconds: float) -> dict[str, Any]:
+    try:
+        line = await asyncio.wait_for(output_of(process).readline(), seconds)
+        answer = json.loads(line)
+    except TimeoutError:
+        raise TaggerError(f"The tagger took longer than {seconds:.0f} seconds. {_REMEDY}") from None
+    except ValueError as error:
+        raise _died() from error
+    if not isinstance(answer, dict):
+        raise _died()
+    return answer
+
+
+def _result(value: dict[str, Any]) -> TagResult:
+    general, characters = (
+        tuple((str(tag), float(score)) for tag, score in value[part]) for part in ("general", "characters")
+    )
+    return TagResult(general, characters, str(value["rating"]))
+
+
+def _died() -> TaggerError:
+    return TaggerError(f"The tagger's process ended unexpectedly; the next pictures start it again. {_REMEDY}")

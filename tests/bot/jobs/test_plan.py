@@ -1,0 +1,117 @@
+"""What is told before Start: size, time, place, advice; and the prompts of the samples."""
+
+import dataclasses
+
+import pytest
+
+from bot.cards.job import plan_card
+from bot.errors import Refused
+from bot.rules.plan import sample_prompts
+from tests.bot.jobs.lab import OTHER, OWNER
+
+LORA = b"weights"
+
+
+def said(card):
+    return "\n".join(item.content for item in card.walk_children() if hasattr(item, "content"))
+
+
+async def test_a_plan_tells_size_place_and_advice(lab):
+    lab.serve()
+    dataset = await lab.dataset(pictures=6)
+    plan = await lab.services.training.plan(dataset.id, OWNER, "face", 0)
+    assert (plan.estimate.steps, plan.estimate.checkpoints, plan.position) == (20, 2, 0)
+    words = said(plan_card(plan, "face", "A face"))
+    assert "**20 steps**" in words
+    assert "known after the first steps" in words
+    assert "few" in words
+    assert "do not fill batches of 5" in words
+
+
+async def test_a_batch_larger_than_the_dataset_is_made_smaller_in_words(lab):
+    lab.serve()
+    dataset = await lab.dataset(pictures=3)
+    plan = await lab.services.training.plan(dataset.id, OWNER)
+    assert plan.config.batch_size == 3
+    assert "The batch is 3 instead of 5" in plan.notes[0]
+    job = await lab.services.training.submit(dataset.id, OWNER)
+    assert job.steps == 10
+
+
+async def test_missing_triggers_and_tags_are_pointed_out(lab):
+    dataset = await lab.dataset(pictures=5)
+    async with lab.services.store.transaction() as tx:
+        await tx.execute("UPDATE picture SET caption = 'a woman', tagged = 0 WHERE id <= 2")
+    notes = " ".join((await lab.services.training.plan(dataset.id, OWNER)).notes)
+    assert "2 captions lack the trigger word lisaxl" in notes
+    assert "2 pictures have no tags yet" in notes
+
+
+async def test_few_epochs_still_keep_a_checkpoint(lab):
+    dataset = await lab.dataset()
+    plan = await lab.services.training.plan(dataset.id, OWNER, "", 2)
+    assert plan.config.checkpoint_every_epochs == 2
+    assert plan.estimate.checkpoints == 1
+
+
+@pytest.mark.parametrize(("preset", "epochs", "words"), [("faec", 0, "face"), ("face", 99_999, "epochs")])
+async def test_what_cannot_be_planned_is_refused_in_words(lab, preset, epochs, words):
+    dataset = await lab.dataset()
+    with pytest.raises(Refused, match=words):
+        await lab.services.training.plan(dataset.id, OWNER, preset, epochs)
+
+
+async def test_a_finished_job_teaches_the_time(lab):
+    trainer = lab.serve()
+    job = await lab.submit()
+    await lab.turn()
+    attempt = trainer.claim()
+    attempt.finish(10, LORA)
+    log = lab.config.paths.jobs / job.id / "attempts/1/events.jsonl"
+    lines = log.read_text().splitlines()
+    for number, line in enumerate(lines):  # 30 s between events
+        lines[number] = line.replace(line.split('"at":')[1].split(",")[0], str(1000.0 + 30 * number), 1)
+    log.write_text("\n".join(lines) + "\n")
+    await lab.turn()
+    charged = (await lab.job(job.id)).gpu_seconds
+    assert charged == 30.0 * (len(lines) - 1)
+    dataset = await lab.dataset("other", OTHER)
+    plan = await lab.services.training.plan(dataset.id, OTHER)
+    assert plan.estimate.seconds == pytest.approx(charged)
+    assert "about" in said(plan_card(plan, "face", "A face"))
+
+
+async def test_the_place_counts_those_before(lab):
+    lab.serve()
+    first = await lab.submit("first", OTHER)
+    await lab.turn()
+    second = await lab.submit("second", OTHER)
+    dataset = await lab.dataset()
+    plan = await lab.services.training.plan(dataset.id, OWNER)
+    assert plan.position == 2
+    assert "Place in the queue: 2" in said(plan_card(plan, "face", "A face"))
+    async with lab.services.store.transaction() as tx:
+        line = await lab.services.queue.look(tx)
+    assert [job.id for job in line.training] == [first.id]
+    assert [place.job.id for place in line.waiting] == [second.id]
+    assert "has a training running" in line.waiting[0].reason
+
+
+async def test_prompts_show_the_subject_in_known_and_new_scenes(lab):
+    dataset = await lab.dataset()
+    captions = ["lisaxl, woman, smile", "lisaxl, woman, hat", "lisaxl, woman, hat"]
+    prompts = sample_prompts(dataset, captions)
+    assert len(prompts) == 4
+    assert prompts[:2] == ("lisaxl, woman, smile", "lisaxl, woman, hat")
+    assert all(prompt.startswith("lisaxl, woman") for prompt in prompts)
+    assert prompts == sample_prompts(dataset, captions), "the same pictures give the same prompts"
+
+
+@pytest.mark.parametrize("kind", ["person", "character", "style", "object"])
+async def test_every_kind_has_prompts_and_none_is_empty(lab, kind):
+    dataset = dataclasses.replace(await lab.dataset(), kind=kind, class_word="")
+    for captions in (["lisaxl"], ["lisaxl", "lisaxl"], ["x" * 1000, "lisaxl"]):
+        prompts = sample_prompts(dataset, captions)
+        assert 2 < len(prompts) <= 4
+        assert all(0 < len(prompt) <= 300 for prompt in prompts)
+        assert len(set(prompts)) == len(prompts)

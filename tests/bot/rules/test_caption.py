@@ -1,0 +1,79 @@
+"""Captions: the prefix once and first, whatever is typed; sentences stay as they were written."""
+
+import unicodedata
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from bot.rules.caption import MAX_CAPTION, build_caption, clean_caption
+
+TRICKY = st.sampled_from("lisaxlwomn ,，\n\t1\u202e\u200dé猫\x00\ud800._()")
+TYPED = st.text(TRICKY, max_size=80) | st.text(max_size=1500)
+
+
+def test_the_tags_follow_the_prefix():
+    assert build_caption("lisaxl", "woman", ["solo", "long hair"]) == "lisaxl, woman, solo, long hair"
+    assert build_caption("inky", "", ["no humans"]) == "inky, no humans"
+    assert build_caption("lisaxl", "woman", ()) == "lisaxl, woman"
+
+
+def test_tags_that_repeat_the_class_word_or_each_other_are_left_out():
+    assert build_caption("lisaxl", "woman", ["1girl", "smile", "woman", "smile"]) == "lisaxl, woman, smile"
+    assert build_caption("rex", "dog", ["1girl", "dog", "animal"]) == "rex, dog, 1girl, animal"
+
+
+@pytest.mark.parametrize(
+    ("typed", "stored"),
+    [
+        ("", "lisaxl, woman"),
+        ("smile", "lisaxl, woman, smile"),
+        ("lisaxl, woman, smile", "lisaxl, woman, smile"),
+        ("LisaXL, Woman, smile", "lisaxl, woman, smile"),
+        ("lisaxl woman, smile", "lisaxl, woman, smile"),
+        ("smile, woman, lisaxl", "lisaxl, woman, smile"),
+        ("woman, lisaxl, lisaxl, smile", "lisaxl, woman, smile"),
+        ("smile,,hat , ,", "lisaxl, woman, smile, hat"),
+        ("smile，hat", "lisaxl, woman, smile, hat"),
+        ("smile\nhat", "lisaxl, woman, smile hat"),
+        ("a photo of lisaxl, laughing", "lisaxl, woman, a photo of lisaxl, laughing"),
+        ("Lisa's 1,000 books. She reads; it rains!", "lisaxl, woman, Lisa's 1,000 books. She reads; it rains!"),
+        ("ha\u202et \u200b\x07on", "lisaxl, woman, hat on"),
+        ("womanly hat", "lisaxl, woman, womanly hat"),
+        ("(o)_(o), ^_^", "lisaxl, woman, (o)_(o), ^_^"),
+        ("👩\u200d🎨 painting", "lisaxl, woman, 👩\u200d🎨 painting"),
+    ],
+)
+def test_what_is_typed_and_what_is_stored(typed, stored):
+    assert clean_caption(typed, "lisaxl", "woman") == stored
+
+
+@given(TYPED)
+@example("x" * 2000)
+@example("x," * 1000)
+@example("ab " * 700)
+def test_any_text_becomes_a_caption(typed):
+    caption = clean_caption(typed, "lisaxl", "woman")
+    items = [item.casefold() for item in caption.split(", ")]
+    assert items[:2] == ["lisaxl", "woman"]
+    assert items.count("lisaxl") == 1
+    assert items.count("woman") == 1
+    assert len(caption) <= MAX_CAPTION
+    assert not any(unicodedata.category(char) in ("Cc", "Cs") or char in "\u202e\u2066\ufeff" for char in caption)
+    caption.encode()
+    assert clean_caption(caption, "lisaxl", "woman") == caption
+
+
+@given(st.lists(st.text("abc dé.!?'", min_size=1, max_size=30), max_size=5))
+def test_words_are_never_changed(parts):
+    """Every word that was typed is there, in order, when none of it is the prefix."""
+    words = " ".join(parts).split()
+    caption = clean_caption(", ".join(parts), "lisaxl", "woman")
+    assert caption.replace(",", " ").split() == ["lisaxl", "woman", *words]
+
+
+@given(TYPED)
+def test_a_style_may_do_without_a_class_word(typed):
+    caption = clean_caption(typed, "inky", "")
+    assert caption == "inky" or caption.startswith("inky, ")
+    assert clean_caption(caption, "inky", "") == caption

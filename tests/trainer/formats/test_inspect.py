@@ -1,0 +1,132 @@
+"""The report on a LoRA file: true numbers, useful warnings, no torch."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from trainer.errors import LoraFileError
+from trainer.formats.inspect import a1111_version, describe, inspect_text
+from trainer.formats.lora_file import save_lora
+
+MODULES = ["down_blocks.1.attentions.0.proj_in", "mid_block.attentions.0.proj_out"]
+METADATA = {"ss_base_model_version": "sdxl_base_v1-0", "modelspec.title": "lisaxl"}
+
+
+@pytest.fixture
+def lora(tmp_path):
+    state = {}
+    for module in MODULES:
+        state[f"{module}.lora_A.weight"], state[f"{module}.lora_B.weight"] = torch.ones(8, 6), torch.ones(5, 8)
+    path = tmp_path / "lisaxl.safetensors"
+    save_lora(path, state, alpha=4.5, layers_per_block=2, metadata=METADATA)
+    return path
+
+
+def kohya(rank=4, alpha=2.0, name="lora_unet_middle_block_1_proj_in", dtype=torch.float16):
+    return {
+        f"{name}.lora_down.weight": torch.ones(rank, 6, dtype=dtype),
+        f"{name}.lora_up.weight": torch.ones(5, rank, dtype=dtype),
+        f"{name}.alpha": torch.tensor(alpha, dtype=dtype),
+    }
+
+
+def written(tmp_path, tensors, metadata=METADATA):
+    save_file(tensors, tmp_path / "x.safetensors", metadata)
+    return tmp_path / "x.safetensors"
+
+
+def test_a_file_of_ours_has_nothing_to_warn_of(lora):
+    report = describe(lora)
+    assert (report.naming, report.modules, report.ranks, report.alphas) == ("kohya", {"unet": 2}, {8: 2}, {4.5: 2})
+    assert report.dtypes == ("F16",)
+    assert report.file_bytes == lora.stat().st_size
+    assert report.metadata["modelspec.title"] == "lisaxl"
+    assert report.warnings == ()
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64])
+def test_an_alpha_is_read_in_every_number_format(tmp_path, dtype):
+    tensors = {**kohya(), "lora_unet_middle_block_1_proj_in.alpha": torch.tensor(92, dtype=dtype)}
+    assert describe(written(tmp_path, tensors)).alphas == {92.0: 1}
+
+
+def test_mixed_ranks_alphas_and_parts_are_told_apart(tmp_path):
+    path = written(
+        tmp_path,
+        kohya()
+        | kohya(8, 1.0, "lora_te1_text_model_encoder_layers_0_mlp_fc1")
+        | kohya(8, 1.0, "lora_te2_text_model_encoder_layers_0_mlp_fc1"),
+    )
+    report = describe(path)
+    assert report.modules == {"unet": 1, "text encoder 1": 1, "text encoder 2": 1}
+    assert report.ranks == {4: 1, 8: 2}
+    assert report.alphas == {2.0: 1, 1.0: 2}
+    assert "rank       4 (1), 8 (2)" in inspect_text(path)
+
+
+def without_alpha():
+    return {name: tensor for name, tensor in kohya().items() if not name.endswith("alpha")}
+
+
+PEFT = {"unet.a.lora_A.weight": torch.ones(4, 6), "unet.a.lora_B.weight": torch.ones(5, 4)}
+DIFFUSERS = {"unet.a.lora.down.weight": torch.ones(4, 6), "unet.a.lora.up.weight": torch.ones(5, 4)}
+
+
+@pytest.mark.parametrize(
+    ("tensors", "metadata", "warning"),
+    [
+        (kohya(), {"ss_output_name": "x"}, "takes it for SD1"),
+        (kohya(), {"ss_v2": "True"}, "takes it for SD2"),
+        (without_alpha(), METADATA, "1 modules have no alpha"),
+        (PEFT, METADATA, "peft names"),
+        (DIFFUSERS, METADATA, "diffusers names"),
+        (kohya(name="lora_te1_encoder_layers_0_mlp_fc1"), METADATA, "lack text_model"),
+        ({"weight": torch.ones(1)}, METADATA, "no image model"),
+        ({"first_stage_model.decoder.conv_in.weight": torch.ones(1)}, METADATA, "only a VAE"),
+    ],
+)
+def test_what_will_surprise_is_said(tmp_path, tensors, metadata, warning):
+    report = describe(written(tmp_path, tensors, metadata))
+    assert any(warning in line for line in report.warnings), report.warnings
+
+
+@pytest.mark.parametrize(
+    ("metadata", "family"),
+    [
+        ({"ss_base_model_version": "sdxl_base_v1-0"}, "SDXL"),
+        ({"ss_base_model_version": "sd_v1"}, "SD1"),
+        ({"modelspec.title": "x"}, "SD1"),
+        ({"ss_v2": "True"}, "SD2"),
+        ({}, "Unknown"),
+    ],
+)
+def test_a1111s_rule(metadata, family):
+    assert a1111_version(metadata) == family
+
+
+def test_the_text_is_printable_and_bounded(tmp_path):
+    path = written(tmp_path, kohya(), {**METADATA, "evil": "\x1b[31m\n" * 500, "long": "x" * 100_000})
+    text = inspect_text(path)
+    assert "\x1b" not in text
+    assert len(text) < 3000
+    assert "(100000 characters)" in text
+
+
+def test_a_damaged_file_is_an_error(tmp_path):
+    (tmp_path / "x.safetensors").write_bytes(b"nothing")
+    with pytest.raises(LoraFileError):
+        inspect_text(tmp_path / "x.safetensors")
+
+
+def test_it_needs_no_torch(lora):
+    program = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from trainer.formats.inspect import inspect_text\n"
+        "assert 'rank       8' in inspect_text(Path(sys.argv[1]))\n"
+        "assert not {'torch', 'numpy', 'safetensors', 'transformers'} & sys.modules.keys()\n"
+    )
+    subprocess.run([sys.executable, "-c", program, str(lora)], check=True, timeout=60)

@@ -1,0 +1,55 @@
+import pytest
+import torch
+from torch import nn
+
+from trainer.errors import NoDevice, OutOfMemory
+from trainer.model.device import device_errors, pick_device, pick_numbers, prepare_device, resident
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("precision", "base", "lora", "autocast"),
+    [
+        ("auto", torch.float32, torch.float32, None),
+        ("fp32", torch.float32, torch.float32, None),
+        ("bf16", torch.bfloat16, torch.float32, torch.bfloat16),
+        ("full-bf16", torch.bfloat16, torch.bfloat16, None),
+    ],
+)
+def test_number_formats_on_a_cpu(precision, base, lora, autocast):
+    numbers = pick_numbers(precision, CPU)
+    assert (numbers.base, numbers.lora, numbers.autocast) == (base, lora, autocast)
+
+
+def test_a_gpu_that_is_not_there():
+    with pytest.raises(NoDevice, match="cuda:63"):
+        pick_device("cuda:63")
+
+
+@pytest.mark.parametrize(("name", "device"), [("auto", "cuda:0"), ("cuda", "cuda:0"), ("cuda:1", "cuda:1")])
+def test_a_gpu_comes_with_the_number_that_torch_wants(monkeypatch, name, device):
+    chosen = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch._C, "_cuda_setDevice", chosen.append, raising=False)
+    picked = pick_device(name)
+    prepare_device(picked)
+    assert (str(picked), chosen) == (device, [int(device[-1])])
+
+
+def test_torchs_out_of_memory_becomes_ours_with_advice():
+    with pytest.raises(OutOfMemory, match="a batch size below 5") as caught, device_errors(5):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
+    assert caught.value.code == "out-of-memory"
+    with pytest.raises(ValueError), device_errors(5):
+        raise ValueError("something else")
+
+
+def test_modules_go_back_where_they_were():
+    module = nn.Linear(2, 2)
+    moves = []
+    module.to = lambda device: moves.append(torch.device(device))
+    with pytest.raises(RuntimeError), resident(torch.device("meta"), module):
+        raise RuntimeError
+    assert moves == [torch.device("meta"), CPU]

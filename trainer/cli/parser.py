@@ -1,0 +1,124 @@
+"""The arguments of every command; nothing here imports more than the standard library."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TypeAlias
+
+from trainer.contract.spec import KINDS
+from trainer.machine import DEVICE, version
+from trainer.supervise import Patience
+
+_EXITS = """exit codes: 0 finished, 1 failed (the reason is printed), 2 wrong usage or job, 75 paused with its state
+written (start it again to go on), 76 replaced by a newer attempt"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of `python -m trainer`; the parsed `command` is the name of a module in trainer.cli."""
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("-v", "--verbose", action="count", default=0, help="log more; twice for everything")
+    common.add_argument("--debug", action="store_true", help="show the traceback of an error (or set LORELEI_DEBUG=1)")
+    parser = argparse.ArgumentParser(
+        prog="python -m trainer", description="Train SDXL LoRA files, by hand or for the Lorelei bot.", epilog=_EXITS
+    )
+    parser.add_argument("--version", action="version", version=version())
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for add in (_add_train, _add_run, _add_serve, _add_inspect):
+        add(commands, common)
+    return parser
+
+
+_Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def _add_train(commands: _Commands, common: argparse.ArgumentParser) -> None:
+    train = commands.add_parser("train", parents=[common], help="train on a folder of pictures", epilog=_EXITS)
+    train.add_argument(
+        "--images",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder of pictures, with .txt captions beside them if any; kohya's img/10_lisaxl woman works too",
+    )
+    train.add_argument("--trigger", required=True, metavar="WORD", help="word that calls the subject, e.g. lisaxl")
+    train.add_argument("--class-word", default="", metavar="WORD", help="what the subject is, e.g. woman")
+    train.add_argument("--base", required=True, help="SDXL model: a diffusers folder, a .safetensors file, or a hub id")
+    train.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the finished LoRA file goes")
+    train.add_argument("--name", help="name of the file (the trigger word where not given); a version is added")
+    train.add_argument("--preset", default="face", help="starting point of the settings (default: face)")
+    train.add_argument("--kind", choices=KINDS, default="person", help="what the pictures show (default: person)")
+    train.add_argument("--epochs", type=int, metavar="N", help="passes over the pictures")
+    train.add_argument("--batch", type=int, metavar="N", help="pictures per step")
+    train.add_argument(
+        "--prompt", action="append", default=[], metavar="TEXT", help="prompt of the sample pictures; may be repeated"
+    )
+    train.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="any other setting; may be repeated"
+    )
+    train.set_defaults(service="by hand")
+    _add_device(train)
+
+
+def _add_run(commands: _Commands, common: argparse.ArgumentParser) -> None:
+    run = commands.add_parser("run", parents=[common], help="train a job folder, or go on with it", epilog=_EXITS)
+    run.add_argument("job", metavar="JOB_FOLDER", help="folder with a job.json")
+    run.add_argument("--attempt", type=_positive, metavar="N", help="an attempt that is open already (for services)")
+    run.add_argument("--service", default="by hand", metavar="NAME", help="who runs it, as the log will say")
+    run.add_argument("--out", type=Path, metavar="DIR", help="copy the finished LoRA file there, never over another")
+    run.add_argument("--parent", type=_positive, metavar="PID", help=argparse.SUPPRESS)
+    _add_device(run)
+
+
+def _add_serve(commands: _Commands, common: argparse.ArgumentParser) -> None:
+    serve = commands.add_parser("serve", parents=[common], help="take jobs from an inbox, one after the other")
+    serve.add_argument("inbox", type=Path, metavar="INBOX", help="folder the bot assigns jobs to; one service each")
+    serve.add_argument("--name", help="name of the service (the inbox's where not given)")
+    serve.add_argument("--once", action="store_true", help="leave when nothing waits any more")
+    serve.add_argument(
+        "--poll", type=_seconds, default=1.0, metavar="SECONDS", help="time between two looks (default: 1)"
+    )
+    serve.add_argument(
+        "--silence",
+        type=_seconds,
+        default=Patience().silence,
+        metavar="SECONDS",
+        help="end a training that has told nothing for so long (default: 120)",
+    )
+    _add_device(serve)
+
+
+def _add_inspect(commands: _Commands, common: argparse.ArgumentParser) -> None:
+    inspect = commands.add_parser("inspect", parents=[common], help="what a LoRA file holds: rank, modules, metadata")
+    inspect.add_argument("file", type=Path, metavar="FILE", help="a .safetensors file")
+
+
+def _add_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--device",
+        type=_device,
+        default="auto",
+        help="auto, cpu, cuda or cuda:N (default: auto, a GPU if there is one)",
+    )
+
+
+def _device(text: str) -> str:
+    if not DEVICE.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is none of auto, cpu, cuda, cuda:0, cuda:1 …")
+    return text
+
+
+def _positive(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 up")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time in seconds")
+    return value

@@ -1,0 +1,92 @@
+"""`python -m trainer run JOB_FOLDER`: train one attempt of a job in this process."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+from trainer.by_hand import export, last_word
+from trainer.cli.progress import ProgressBar, ShownChannel
+from trainer.cli.signals import stop_on_signals
+from trainer.contract.errors import InvalidJob
+from trainer.contract.exits import Exit
+from trainer.contract.folder import JobFolder
+from trainer.contract.inbox import attempt_lock, attempt_lock_path
+from trainer.supervise import follow
+
+
+def command(args: argparse.Namespace, say: Callable[[str], None]) -> Exit:
+    """Train; raises InvalidJob for what is no job folder, ChannelError when another process is at it."""
+    if "://" in args.job:
+        raise InvalidJob("a job behind an address cannot be run yet; give the path of a job folder on this machine")
+    if args.parent is not None and not follow(args.parent):
+        os.kill(os.getpid(), signal.SIGTERM)  # the service died before this process could follow it
+    job = JobFolder(Path(args.job).absolute())
+    return train_attempt(job, args.attempt or open_next_attempt(job), args, say)
+
+
+def open_next_attempt(job: JobFolder) -> int:
+    """Open an attempt for this process; raises ChannelError while another process trains the job."""
+    job.spec()
+    attempts = job.attempts()
+    if attempts and attempt_lock_path(job.path, attempts[-1]).exists():
+        with attempt_lock(job.path, attempts[-1]):
+            pass
+    number = max([job.desired().attempt, *attempts]) + 1
+    job.open_attempt(number)
+    return number
+
+
+def train_attempt(job: JobFolder, attempt: int, args: argparse.Namespace, say: Callable[[str], None]) -> Exit:
+    """Train an open attempt with its progress shown; SIGTERM and Ctrl-C pause it with its state written.
+
+    `args` has device, service and out (a folder for the finished file, or None).
+    """
+
+    def stopping() -> None:
+        sys.stderr.write("\nWriting the state, then leaving; press Ctrl-C again to leave at once.\n")
+
+    with stop_on_signals(stopping) as stop, attempt_lock(job.path, attempt), closing(ProgressBar(say)) as bar:
+        if not args.verbose:
+            _hush_libraries()
+        from trainer.job import run_job  # imports torch: seconds, in which a signal must already count
+
+        channel = ShownChannel(job.path, attempt, bar.show)
+        code = run_job(channel, device=args.device, service=args.service, stop=stop)
+    tell_end(job, attempt, code, args.out, say)
+    return code
+
+
+def tell_end(job: JobFolder, attempt: int, code: Exit, out: Path | None, say: Callable[[str], None]) -> None:
+    """Where the file and the samples are, or how to go on; puts the file into `out` if that is given."""
+    again = f"{shlex.quote(str(job.path))}{f' --out {shlex.quote(str(out))}' if out else ''}"
+    if code == Exit.PAUSED:
+        say(f"Go on with: python -m trainer run {again}")
+    if code != Exit.FINISHED:
+        return
+    finished = last_word(job, attempt)
+    if finished is None or not finished.file:
+        say("Stopped before the first step: there is no file.")
+        return
+    path = export(job, attempt, out) if out else job.file(attempt, finished.file)
+    say(f"Finished: {path} ({finished.bytes / 1e6:.1f} MB), {finished.step} steps")
+    samples = sorted((job.attempt(attempt) / "samples").glob("*-grid.*"))
+    if samples:
+        say(f"Samples: {samples[-1]} (all in {samples[-1].parent})")
+    spec = job.spec()
+    words = ", ".join(filter(None, (spec.trigger, spec.class_word)))
+    say(f"Use it with <lora:{path.stem}:0.9> and {words} in the prompt")
+
+
+def _hush_libraries() -> None:
+    """Keep the bars and hints of the model libraries out of the terminal; -v shows them."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.disable_progress_bar()

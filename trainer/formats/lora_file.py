@@ -1,0 +1,85 @@
+"""Writing and reading LoRA files: kohya's names, safetensors, durable, the same bytes for the same input."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from trainer.contract.durable import write_atomic
+from trainer.errors import LoraFileError
+from trainer.formats.header import header_bytes, read_header
+from trainer.formats.kohya import kohya_tensors
+
+SAVE_DTYPE = torch.float16
+"""fp16 rather than bf16: same size, 3 more bits. LoRA weights lie between 1e-5 and 1, well inside its range (smaller
+ones lose at most 3e-8), bf16-trained weights fit exactly down to 8e-6, and A1111 and ComfyUI compute in fp16 anyway."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoraFile:
+    """A LoRA file in memory."""
+
+    tensors: dict[str, Tensor]
+    metadata: dict[str, str]
+
+
+def save_lora(
+    path: Path,
+    lora_state: Mapping[str, Tensor],
+    *,
+    alpha: float,
+    layers_per_block: int,
+    metadata: Mapping[str, str],
+    dtype: torch.dtype = SAVE_DTYPE,
+) -> None:
+    """Write a LoRA as kohya's safetensors, atomically and durably; adds the two hashes of the tensors to the metadata.
+
+    lora_state: as in `kohya_tensors`. Equal input gives equal bytes. Raises LoraFileError when a weight is not
+    finite or too large for `dtype`, and ChannelError when the disk refuses.
+    """
+    tensors = kohya_tensors(lora_state, alpha=alpha, layers_per_block=layers_per_block, dtype=dtype)
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise LoraFileError(f"The weights of {name} are no longer numbers; train again with a lower learning rate.")
+    write_atomic(path, lora_bytes(tensors, metadata))
+
+
+def lora_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
+    """The whole file: header with sorted metadata and hashes, then the tensors as the safetensors library lays them."""
+    plain = save(dict(tensors))
+    length = int.from_bytes(plain[:8], "little")
+    entries, data = json.loads(plain[8 : 8 + length]), memoryview(plain)[8 + length :]
+    training = {name: text for name, text in metadata.items() if name.startswith("ss_")}
+    hashes = tensor_hashes(header_bytes(entries, training), data)
+    return b"".join((header_bytes(entries, {**metadata, **hashes}), data))
+
+
+def tensor_hashes(header: bytes, data: memoryview) -> dict[str, str]:
+    """sd-scripts' two hashes, by which A1111 knows a LoRA (library/train_util.py, precalculate_safetensors_hashes).
+
+    Both look at a file with `ss_*` metadata only, so that later edits of other fields leave them alone: the new one
+    is the sha256 of everything behind the header; the old one of 64 kB from byte 0x100000, cut to 8 digits.
+    """
+    begin = 0x100000 - len(header)
+    old = header[0x100000:0x110000] + bytes(data[max(begin, 0) : max(begin + 0x10000, 0)])
+    return {
+        "sshs_model_hash": hashlib.sha256(data).hexdigest(),
+        "sshs_legacy_hash": hashlib.sha256(old).hexdigest()[:8],
+    }
+
+
+def read_lora(path: Path) -> LoraFile:
+    """A LoRA file's tensors (as stored) and metadata; raises LoraFileError for anything that is not safetensors."""
+    header = read_header(path)
+    try:
+        return LoraFile(load_file(path), dict(header.metadata))
+    except (SafetensorError, OSError, ValueError) as error:
+        raise LoraFileError(f"{path.name} is damaged; get it again ({error}).") from error

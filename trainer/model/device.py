@@ -1,0 +1,120 @@
+"""Where training runs and in which numbers: device, precision, and the device's own errors mapped to ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from trainer.contract.config import Precision
+from trainer.errors import NoDevice, OutOfMemory
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """The number formats of a run.
+
+    Plain torch autocast rather than accelerate's `Accelerator`: on one device the latter adds nothing to these three
+    fields, and its checkpoints keep random states in pickles. Data parallelism can still wrap the UNet from outside,
+    since the loop draws all randomness per picture of the step, never per process.
+    """
+
+    base: torch.dtype
+    """Of the frozen UNet and the text encoders (the VAE stays in fp32)."""
+    lora: torch.dtype
+    """Of the trained weights."""
+    autocast: torch.dtype | None
+    """Of the arithmetic where it differs from the LoRA's weights."""
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """The device of that name; `auto` takes the GPU where there is one. Raises NoDevice for a GPU that is not there.
+
+    A GPU always comes with its number: `torch.cuda.set_device` refuses a bare `cuda`.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch.device(name)
+    if device.type != "cuda":
+        return device
+    number = device.index or 0
+    if number >= torch.cuda.device_count():
+        raise NoDevice(name)
+    return torch.device("cuda", number)
+
+
+def pick_numbers(precision: Precision, device: torch.device) -> Numbers:
+    """Formats for a precision setting; `auto` is bf16 on a GPU that has it and fp32 elsewhere."""
+    if precision == "auto":
+        precision = "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported(False) else "fp32"
+    if precision == "fp32":
+        return Numbers(torch.float32, torch.float32, None)
+    if precision == "bf16":
+        return Numbers(torch.bfloat16, torch.float32, torch.bfloat16)
+    return Numbers(torch.bfloat16, torch.bfloat16, None)
+
+
+def autocast(device: torch.device, numbers: Numbers) -> AbstractContextManager[None]:
+    """Context for forward passes in these number formats."""
+    if numbers.autocast is None:
+        return nullcontext()
+    return torch.autocast(device.type, dtype=numbers.autocast)
+
+
+def prepare_device(device: torch.device) -> None:
+    """Make a GPU the current one, and let its fp32 products use TF32.
+
+    TF32 takes a third of the time, and its error lies far below the noise of training.
+    """
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+        torch.backends.cuda.matmul.allow_tf32 = True
+        torch.backends.cudnn.allow_tf32 = True
+
+
+def device_name(device: torch.device) -> str:
+    """Name for people: the card's, or `cpu`."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def release_cached(device: torch.device) -> None:
+    """Give memory that torch only keeps for later back to the GPU: other shapes are about to be needed."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
+def peak_memory(device: torch.device) -> int:
+    """Most bytes of GPU memory in use so far; 0 on a CPU."""
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
+
+
+def send(tensor: Tensor, device: torch.device) -> Tensor:
+    """A CPU tensor on the device, without the host waiting for what the device still has to do."""
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
+@contextmanager
+def device_errors(batch_size: int | None = None) -> Iterator[None]:
+    """Raise OutOfMemory in place of torch's own error."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise OutOfMemory(batch_size) from error
+
+
+@contextmanager
+def resident(device: torch.device, *modules: nn.Module) -> Iterator[None]:
+    """Hold modules on the device for a while, and return them to where they were afterwards."""
+    homes = [next(module.parameters()).device for module in modules]
+    for module in modules:
+        module.to(device)
+    try:
+        yield
+    finally:
+        for module, home in zip(modules, homes, strict=True):
+            module.to(home)

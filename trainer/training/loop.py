@@ -1,0 +1,180 @@
+"""The training loop: epochs of steps, and between them whatever else has to happen."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, replace
+
+from trainer.contract.channel import Command, JobChannel
+from trainer.contract.config import TrainConfig
+from trainer.contract.estimates import checkpoint_epochs
+from trainer.contract.events import Checkpoint, CommandDone, Step
+from trainer.data.sampler import Batch, Sampler
+from trainer.errors import NanLoss
+from trainer.model.device import peak_memory
+from trainer.training.keeper import Keeper
+from trainer.training.learner import Learner
+from trainer.training.report import Pace, Reporter
+from trainer.training.schedule import learning_rate
+from trainer.training.state import Position
+from trainer.training.wishes import Wishes, extend
+
+REPORT_SECONDS = 0.5
+"""Steps are told this often at most, the first and the last always; only then does the host wait for the device."""
+
+
+@dataclass
+class Loop:
+    """One attempt's training, from a position to the end."""
+
+    channel: JobChannel
+    report: Reporter
+    wishes: Wishes
+    keeper: Keeper
+    learner: Learner
+    sampler: Sampler
+    config: TrainConfig
+    """The settings in force; an extension replaces them."""
+    position: Position
+    answered: int
+    """Highest command number answered."""
+    state_step: int = 0
+    """Step of the newest resume state; 0 when there is none."""
+    last_kept: Checkpoint | None = None
+    """The newest LoRA file of this attempt."""
+    _pace: Pace = field(default_factory=Pace, init=False)
+    _told_at: float = field(default=float("-inf"), init=False)
+    _state_at: float = field(default_factory=time.monotonic, init=False)
+    _keeping_seconds: float = field(default=0.0, init=False)
+    """Time the last checkpoint with its samples took, for the estimate."""
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps of the whole run."""
+        return self.sampler.steps_per_epoch * self.config.epochs
+
+    def run(self) -> None:
+        """Train until all epochs are done. Raises Asked between two steps when the run should end earlier."""
+        self._answer()
+        while self.position.epoch <= self.config.epochs:
+            for batches in self.sampler.epoch(self.position.epoch)[self.position.done :]:
+                self._between()
+                self._step(batches)
+            self._between()
+            self._end_epoch()
+            # Here rather than after the loop: an extension that came with the last epoch is still in time.
+            self._answer()
+
+    # --- one step -------------------------------------------------------------------------------------------------
+    def _step(self, batches: tuple[Batch, ...]) -> None:
+        self.report.begin("a step")
+        begun = time.perf_counter()
+        step = self.position.step + 1
+        rate = learning_rate(step, self.steps, self.config)
+        self.learner.step(batches, step, rate)
+        self.position = self.position.evolve(step=step, done=self.position.done + 1)
+        now = time.monotonic()
+        told = now - self._told_at >= REPORT_SECONDS or step == self.steps
+        loss = self._read_loss(step) if told else 0.0
+        seconds = time.perf_counter() - begun
+        self._pace.count(sum(map(len, batches)), seconds)
+        self.position = self.position.evolve(training_seconds=self.position.training_seconds + seconds)
+        if told:
+            self._tell(loss, rate)
+            self._told_at = now
+
+    def _read_loss(self, step: int) -> float:
+        """The loss of this step and the smoothed one, from the device (waits for it). Raises NanLoss."""
+        tally = self.learner.tally
+        if not bool(tally.sound):
+            raise NanLoss(step, self.config.learning_rate)
+        assert tally.smoothed is not None
+        self.position = self.position.evolve(smoothed_loss=float(tally.smoothed))
+        return float(tally.loss)
+
+    def _tell(self, loss: float, rate: float) -> None:
+        self._pace.report()
+        self.report.tell(
+            Step(
+                epoch=self.position.epoch,
+                epochs=self.config.epochs,
+                step=self.position.step,
+                steps=self.steps,
+                loss=loss,
+                smoothed_loss=self.position.smoothed_loss or 0.0,
+                learning_rate=rate,
+                seconds_per_step=self._pace.seconds_per_step,
+                images_per_second=self._pace.images_per_second,
+                vram_bytes=peak_memory(self.learner.device),
+                eta_seconds=self._eta(),
+            )
+        )
+
+    def _eta(self) -> float:
+        """Time for the steps left, and for the checkpoints left at the last one's price."""
+        to_keep = sum(epoch >= self.position.epoch for epoch in checkpoint_epochs(self.config))
+        return (self.steps - self.position.step) * self._pace.seconds_per_step + to_keep * self._keeping_seconds
+
+    # --- between steps --------------------------------------------------------------------------------------------
+    def _between(self) -> None:
+        """Everything that may happen between two steps; raises Asked, StaleAttempt, ChannelError."""
+        self.wishes.check()
+        self._answer()
+        if time.monotonic() - self._state_at >= self.config.state_every_seconds:
+            self.save_state()
+
+    def save_state(self) -> None:
+        """Keep a resume state of this position, unless there is one of this step already."""
+        self._state_at = time.monotonic()
+        if self.state_step == self.position.step:
+            return
+        smoothed = self.learner.tally.smoothed
+        if smoothed is not None:
+            self.position = self.position.evolve(smoothed_loss=float(smoothed))
+        self.keeper.state(self.position, self.config)
+        self.state_step = self.position.step
+
+    def _end_epoch(self) -> None:
+        """The checkpoint and samples of an epoch that is due for them, then the next epoch."""
+        epoch = self.position.epoch
+        if epoch in checkpoint_epochs(self.config):
+            begun = time.perf_counter()
+            self.keep(f"epoch-{epoch:03d}", epoch)
+            if self.config.sample_count:
+                sample = self.keeper.samples(f"epoch-{epoch:03d}", self.position, self.config, self.wishes.check)
+                self.report.tell(sample)
+            self._keeping_seconds = time.perf_counter() - begun
+        self.position = self.position.evolve(epoch=epoch + 1, done=0)
+
+    def keep(self, name: str, epochs_done: int) -> Checkpoint:
+        """Keep the LoRA file of this position."""
+        self.last_kept = self.keeper.checkpoint(name, epochs_done, self.position, self.config)
+        return self.last_kept
+
+    # --- commands -------------------------------------------------------------------------------------------------
+    def _answer(self) -> None:
+        """Carry out commands that came since, each answered once."""
+        for command in self.channel.commands(self.answered):
+            problem = self._extend(command) if command.kind == "extend" else self._sample(command)
+            done = f"now {self.config.epochs} epochs" if command.kind == "extend" else "samples drawn"
+            self.report.tell(CommandDone(number=command.number, ok=problem is None, message=problem or done))
+            self.answered = command.number
+
+    def _extend(self, command: Command) -> str | None:
+        self.config, problem = extend(self.config, command)
+        if problem is None:
+            self.keeper.settings(self.config)
+        return problem
+
+    def _sample(self, command: Command) -> str | None:
+        if not self.keeper.spec.sample_prompts:
+            return "this job has no sample prompt"
+        sample = self.keeper.samples(f"command-{command.number:03d}", self.position, self.config, self.wishes.check)
+        self.report.tell(replace(sample, command=command.number))
+        return None
+
+    def refuse_commands(self, reason: str) -> None:
+        """Answer what is left unanswered, because nothing comes after."""
+        for command in self.channel.commands(self.answered):
+            self.report.tell(CommandDone(number=command.number, ok=False, message=reason))
+            self.answered = command.number
