@@ -13,6 +13,7 @@ from bot.services.messages import Drawer, Drawing, Poster
 from bot.services.outbox import CLOCK_SLACK_SECONDS, LONGEST_WAIT_SECONDS
 from bot.store.cards import card_drawn, card_posted, card_posting, card_refused, dirty_cards, forget_card, get_card
 from bot.store.database import Store
+from bot.store.datasets import thread_goes
 from bot.store.rows import Card, CardKind
 
 log = logging.getLogger(__name__)
@@ -88,8 +89,8 @@ class CardEditor:
 
     async def _refused(self, card: Card, error: PostRefused) -> None:
         async with self._store.transaction() as tx:
-            if await get_card(tx, card.kind, card.ref) is None:
-                return  # deleted while it was being drawn, and its thread with it
+            if await get_card(tx, card.kind, card.ref) is None or await thread_goes(tx, card.channel_id):
+                return  # deleted while it was being drawn: the thread goes before the rows do
             await card_refused(tx, card, str(error))
         log.error("card %s %s is left as it is: %s", card.kind, card.ref, error)
 

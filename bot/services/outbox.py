@@ -12,6 +12,7 @@ from bot.services.flights import Flights
 from bot.services.messages import Outgoing, Poster, marker_of
 from bot.store.cards import mark_dirty
 from bot.store.database import Store
+from bot.store.datasets import thread_goes
 from bot.store.outbox import due_posts, post_given_up, post_later, post_sending, post_sent, retry_now
 from bot.store.rows import Post
 
@@ -69,8 +70,9 @@ class Outbox:
                 await post_later(tx, post.id, self._clock() + wait, str(error))
             return
         except PostRefused as error:
-            log.error("post %s (%s) to channel %s is given up: %s", post.id, post.kind, post.channel_id, error)
             await self._give_up(post, str(error))
+            if not await self._goes(post.channel_id):
+                log.error("post %s (%s) to channel %s is given up: %s", post.id, post.kind, post.channel_id, error)
             return
         if message_id is None:
             await self._give_up(post, "there was nothing to say any more")
@@ -100,6 +102,10 @@ class Outbox:
             log.warning("post %s (%s) goes without its file: %s", post.id, post.kind, error)
             without = await self._compose(post, attach=False)
             return None if without is None else await self._poster.send(post.channel_id, without)
+
+    async def _goes(self, thread_id: int) -> bool:
+        async with self._store.transaction() as tx:
+            return await thread_goes(tx, thread_id)
 
     async def _give_up(self, post: Post, error: str) -> None:
         async with self._store.transaction() as tx:

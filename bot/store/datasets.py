@@ -96,6 +96,12 @@ async def jobs_of_dataset(tx: Connection, dataset_id: int) -> list[Job]:
     return [Job.of(row) for row in rows]
 
 
+async def thread_goes(tx: Connection, thread_id: int) -> bool:
+    """Whether the thread belongs to a dataset that is being deleted: what Discord says about it is no news."""
+    query = "SELECT 1 FROM dataset WHERE thread_id = ? AND state = 'deleting'"
+    return bool(list(await tx.execute_fetchall(query, (thread_id,))))
+
+
 async def delete_dataset(tx: Connection, dataset_id: int) -> None:
     """Forget the dataset, its batches, pictures, jobs and cards; consent stays."""
     for kind, table in (("batch", "batch"), ("job", "job")):

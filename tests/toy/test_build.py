@@ -10,7 +10,7 @@ import torch
 
 from trainer.toy import loop
 from trainer.toy.averaging import start_as_average
-from trainer.toy.base import train_base
+from trainer.toy.base import new_base, train_base
 from trainer.toy.loop import Place, Recipe, rate_at
 from trainer.toy.measures import ToyTagger
 from trainer.toy.tagger import save_tagger, train_tagger
@@ -54,7 +54,8 @@ def test_a_short_build_learns(tmp_path: Path) -> None:
     _falls(losses, 1.05)
     vae = widened(core)
     _falls(train_decoder(vae, Recipe("vae", steps=6, batch=2, rate=3e-4, warmup=1), CPU), 1.05)
-    base, losses = train_base(vae, Recipe("base", steps=24, batch=8, rate=2e-3, warmup=2), CPU, cached=32)
+    base = new_base(vae, seed=0)
+    losses = train_base(base, Recipe("base", steps=24, batch=8, rate=2e-3, warmup=2), CPU, cached=32)
     _falls(losses, 0.9)
     base.save(tmp_path / "toy-sdxl")
     assert (tmp_path / "toy-sdxl" / "unet" / "diffusion_pytorch_model.safetensors").stat().st_size < 16 * 1024 * 1024

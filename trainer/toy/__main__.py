@@ -27,6 +27,7 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument(
         "--work", type=Path, default=_work(), help="folder of checkpoints; a killed build goes on from it"
     )
+    build.add_argument("--onto", type=Path, help="a toy SDXL folder to train the base on from, instead of from nothing")
     build.add_argument("--steps-scale", type=float, default=1.0, help="share of each recipe's steps (default: 1)")
     judge = commands.add_parser("judge", help="measure what the base, or a LoRA on it, draws")
     judge.add_argument(

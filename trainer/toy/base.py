@@ -24,7 +24,10 @@ from trainer.toy.vae import SIZE, to_tensor
 
 RECIPE = Recipe(name="base", steps=3500, batch=16, rate=1.5e-3, warmup=60, average=0.996)
 
-CACHED = 2500
+FURTHER = Recipe(name="base-further", steps=6000, batch=16, rate=7e-4, warmup=100, average=0.998)
+"""For a base that has learned colours and shapes already (`--onto`): it learns the small things, lower and longer."""
+
+CACHED = 4000
 """Pictures drawn and encoded once before training."""
 
 NAMED_SHARE = 0.25
@@ -150,10 +153,22 @@ class Base:
                 path.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
 
-def train_base(vae: AutoencoderKL, recipe: Recipe, place: Place, cached: int = CACHED) -> tuple[Base, list[float]]:
-    """Train UNet and text encoders from nothing on latents of `vae`; returns the base and the loss of every step."""
-    torch.manual_seed(recipe.seed)
-    base = Base(new_unet().to(place.device), new_text_side(), vae.to(place.device).eval())
+def new_base(vae: AutoencoderKL, seed: int) -> Base:
+    """An untrained base around a trained VAE."""
+    torch.manual_seed(seed)
+    return Base(new_unet(), new_text_side(), vae)
+
+
+def load_base(folder: Path) -> Base:
+    """A base that was saved before, in fp32, to be trained on."""
+    pipeline = StableDiffusionXLPipeline.from_pretrained(folder, dtype=torch.float32, add_watermarker=False)
+    tokenizers = (pipeline.tokenizer, pipeline.tokenizer_2)
+    return Base(pipeline.unet, TextSide(tokenizers, pipeline.text_encoder, pipeline.text_encoder_2), pipeline.vae)
+
+
+def train_base(base: Base, recipe: Recipe, place: Place, cached: int = CACHED) -> list[float]:
+    """Train UNet and text encoders of `base` in place on latents of its VAE; returns the loss of every step."""
+    base.vae.to(place.device).eval()
     trained = _Trained(base.unet, base.text).to(place.device)
     album = make_album(base.vae, cached, place.device)
     betas = torch.linspace(SCHEDULE["beta_start"] ** 0.5, SCHEDULE["beta_end"] ** 0.5, 1000, device=place.device) ** 2
@@ -162,7 +177,7 @@ def train_base(vae: AutoencoderKL, recipe: Recipe, place: Place, cached: int = C
     def loss_of(rng: np.random.Generator) -> Tensor:
         return _loss(base, album, kept, recipe.batch, rng)
 
-    return base, train(trained, loss_of, recipe, place)
+    return train(trained, loss_of, recipe, place)
 
 
 def _loss(base: Base, album: Album, kept: Tensor, batch: int, rng: np.random.Generator) -> Tensor:

@@ -42,6 +42,8 @@ class Plan:
     device: torch.device
     scale: float = 1.0
     """Multiplies every recipe's steps."""
+    onto: Path | None = None
+    """A toy SDXL to train the base on from, instead of from nothing; its VAE stays as it is."""
 
     def recipe(self, full: Recipe) -> Recipe:
         """A recipe with this plan's number of steps."""
@@ -79,10 +81,14 @@ def _build_vae(plan: Plan) -> list[float]:
 
 
 def _build_base(plan: Plan) -> list[float]:
-    folder = plan.work / "vae"
-    if not folder.exists():
+    recipe, folder = plan.recipe(base.RECIPE), plan.work / "vae"
+    if plan.onto is not None:
+        recipe, model = plan.recipe(base.FURTHER), base.load_base(plan.onto)
+    elif folder.exists():
+        model = base.new_base(AutoencoderKL.from_pretrained(folder), recipe.seed)
+    else:
         raise FileNotFoundError(f"no VAE in {folder}: build the VAE first (python -m trainer.toy build vae)")
-    model, losses = base.train_base(AutoencoderKL.from_pretrained(folder), plan.recipe(base.RECIPE), plan.place)
+    losses = base.train_base(model, recipe, plan.place)
     model.save(plan.out / "toy-sdxl")
     return losses
 

@@ -28,7 +28,7 @@ def run_build(options: argparse.Namespace) -> int:
         _say(f"no such asset: {', '.join(unknown)}; there are {', '.join(ASSETS)}")
         return 2
     options.work.mkdir(parents=True, exist_ok=True)
-    plan = Plan(options.out, options.work, torch.device(options.device), options.steps_scale)
+    plan = Plan(options.out, options.work, torch.device(options.device), options.steps_scale, options.onto)
     for asset in options.assets or ASSETS:
         built = build(asset, plan)
         _say(f"{built.asset}: {built.steps} steps in {built.seconds:.0f} s, loss {built.loss:.4f}")

@@ -19,6 +19,7 @@ INK: RGB = (44, 36, 44)
 LIP: RGB = (206, 46, 60)
 WHITE: RGB = (252, 252, 252)
 FRAME: RGB = (28, 28, 32)
+LENS: RGB = (132, 200, 240)
 HAT: RGB = (36, 56, 124)
 HAT_BAND: RGB = (236, 236, 240)
 BOW: RGB = (226, 40, 70)
@@ -71,6 +72,8 @@ def portrait(shape: Shape, paints: Paints, placement: Placement, size: int) -> I
     _hair_behind(pen, shape, paints)
     _shirt(pen, shape, paints)
     _head(pen, shape, paints)
+    if shape.glasses:
+        _lenses(pen, shape)
     _eyes(pen, shape, paints)
     if shape.beard:
         _beard(pen, paints)
@@ -243,20 +246,21 @@ def _cheeks(pen: Pen, shape: Shape, paints: Paints) -> None:
     if shape.blush:
         for x in (0.36, 0.64):
             pen.ellipse(x, y, 0.046, 0.03, BLUSH)
+    x, y = 0.632, y + 0.012
     if shape.mark == "star":
-        pen.polygon(star(0.618, y, 0.064), paints.mark)
+        pen.polygon(star(x, y, 0.082), paints.mark)
     elif shape.mark == "heart":
-        pen.ellipse(0.597, y - 0.014, 0.026, 0.026, paints.mark)
-        pen.ellipse(0.639, y - 0.014, 0.026, 0.026, paints.mark)
-        pen.polygon([(0.573, y - 0.006), (0.663, y - 0.006), (0.618, y + 0.05)], paints.mark)
+        for side in (-1, 1):
+            pen.ellipse(x + side * 0.029, y - 0.019, 0.036, 0.036, paints.mark)
+        pen.polygon([(x - 0.062, y - 0.008), (x + 0.062, y - 0.008), (x, y + 0.068)], paints.mark)
     elif shape.mark == "dot":
-        pen.ellipse(0.618, y, 0.042, 0.042, paints.mark)
+        pen.ellipse(x, y, 0.058, 0.058, paints.mark)
 
 
 def star(x: float, y: float, radius: float) -> list[Point]:
     """A five-pointed star with one point up."""
     angles = [-math.pi / 2 + i * math.pi / 5 for i in range(10)]
-    lengths = [radius if i % 2 == 0 else radius * 0.48 for i in range(10)]
+    lengths = [radius if i % 2 == 0 else radius * 0.55 for i in range(10)]
     return [(x + r * math.cos(a), y + r * math.sin(a)) for a, r in zip(angles, lengths, strict=True)]
 
 
@@ -298,14 +302,25 @@ def _hair_in_front(pen: Pen, shape: Shape, paints: Paints) -> None:
         pen.arc((0.5, 0.44, 0.205, 0.235), (215, 270), 0.024, (light[0], light[1], light[2]))
 
 
+LENSES: tuple[float, float] = (0.408, 0.592)
+LENS_RADIUS = 0.088
+FRAME_WIDTH = 0.026
+
+
+def _lenses(pen: Pen, shape: Shape) -> None:
+    """Tinted glass, behind the eyes so that they stay to be seen."""
+    for x in LENSES:
+        pen.ellipse(x, eye_line(shape) + 0.004, LENS_RADIUS, LENS_RADIUS, LENS)
+
+
 def _glasses(pen: Pen, shape: Shape) -> None:
     """Round glasses with a thick frame."""
     y = eye_line(shape) + 0.004
-    for x in (0.408, 0.592):
-        pen.ring(x, y, 0.083, 0.022, FRAME)
-    pen.line([(0.482, y - 0.01), (0.518, y - 0.01)], 0.022, FRAME)
+    for x in LENSES:
+        pen.ring(x, y, LENS_RADIUS, FRAME_WIDTH, FRAME)
+    pen.line([(0.482, y - 0.01), (0.518, y - 0.01)], FRAME_WIDTH, FRAME)
     for x0, x1 in ((0.33, 0.275), (0.67, 0.725)):
-        pen.line([(x0, y - 0.01), (x1, y - 0.02)], 0.022, FRAME)
+        pen.line([(x0, y - 0.01), (x1, y - 0.02)], FRAME_WIDTH, FRAME)
 
 
 def _hat(pen: Pen) -> None:

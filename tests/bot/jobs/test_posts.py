@@ -1,5 +1,7 @@
 """Posts and cards on their way to Discord: nothing lost, nothing doubled, whatever is lost on the way."""
 
+import logging
+
 import pytest
 
 from bot.errors import PostRefused
@@ -295,3 +297,13 @@ async def test_a_card_that_is_refused_is_not_asked_for_at_every_change(lab, capl
         attempt.step(step)
         await lab.turn(10)
     assert 3 < caplog.text.count("is left as it is") < 12
+
+
+async def test_what_goes_with_its_dataset_is_no_error(lab, caplog):
+    """The thread goes first, the rows last: a card or post drawn in between finds no channel, and that is no news."""
+    job = await _finish(lab)
+    async with lab.services.store.transaction() as tx:
+        await tx.execute("UPDATE dataset SET state = 'deleting' WHERE id = ?", (job.dataset_id,))
+    lab.discord.refuse.add(job.thread_id)
+    await lab.turn()
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
