@@ -12,12 +12,13 @@ from typing import Any, Literal, Self
 from trainer.contract.config import TrainConfig
 from trainer.contract.errors import InvalidConfig, InvalidJob, unknown_name
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of job.json that this code writes and reads."""
 
 JOB_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,63}")
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _UNUSABLE = re.compile("[\\x00\\ud800-\\udfff]")
+MASK_FILE = re.compile(r"[0-9a-f]{64}\.png")
 PICTURE_FILE = re.compile(r"[0-9a-f]{64}\.(?:jpg|png|webp)")
 
 Kind = Literal["person", "character", "style", "object"]
@@ -34,6 +35,12 @@ class PictureSpec:
     """The whole caption, trigger word included."""
     repeats: int = 1
     """How often the picture comes in one epoch."""
+    regularisation: bool = False
+    """Shows what the class word means without the subject; its loss is weighed by `prior_weight`."""
+    focus: tuple[float, float, float, float] | None = None
+    """Left, top, right, lower of what a square crop keeps, as shares of the upright picture's sides."""
+    mask: str = ""
+    """`<sha256>.png` in the dataset folder, as large as the picture: white counts in the loss; empty counts all."""
 
     def __post_init__(self) -> None:
         """Names are hashes only, so no text of a person ever reaches a path."""
@@ -43,6 +50,12 @@ class PictureSpec:
             raise InvalidJob(f"picture {self.file[:12]} has an empty caption; write one, at least the trigger word")
         if type(self.repeats) is not int or not 1 <= self.repeats <= 1000:
             raise InvalidJob(f"picture {self.file[:12]}: repeats must be 1 to 1000, not {self.repeats!r}")
+        if type(self.regularisation) is not bool:
+            raise InvalidJob(f"picture {self.file[:12]}: regularisation must be true or false")
+        if self.focus is not None and not _is_box(self.focus):
+            raise InvalidJob(f"picture {self.file[:12]}: focus must be four shares, left < right and top < lower")
+        if self.mask and not (isinstance(self.mask, str) and MASK_FILE.fullmatch(self.mask)):
+            raise InvalidJob(f"picture {self.file[:12]}: the mask's name is not <sha256>.png")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +77,10 @@ class JobSpec:
     """Prompts of the samples; drawn in turn with seeds config.seed + i."""
     created_at: float
     """Unix time, seconds."""
+    vae: str = ""
+    """Another VAE than the base's own, in the same forms as `base` (SDXL's fp16 fix, say); empty for the base's."""
+    negative_prompt: str = ""
+    """What the samples should not show."""
     schema: int = SCHEMA
 
     def __post_init__(self) -> None:
@@ -76,6 +93,9 @@ class JobSpec:
         for field in ("base", "trigger", "preset"):
             if not _is_text(getattr(self, field)):
                 raise InvalidJob(f"{field} is missing")
+        for field in ("vae", "negative_prompt"):
+            if getattr(self, field) != "" and not _is_text(getattr(self, field)):
+                raise InvalidJob(f"{field} must be text (it may be empty)")
         if self.class_word != "" and not _is_text(self.class_word):
             raise InvalidJob("class_word must be text (it may be empty)")
         if type(self.created_at) not in (int, float) or not abs(self.created_at) < 1e12:
@@ -115,7 +135,7 @@ class JobSpec:
         if not isinstance(fields["pictures"], list) or not isinstance(fields["sample_prompts"], list):
             raise InvalidJob("job.json: pictures and sample_prompts must be lists")
         try:
-            fields["pictures"] = tuple(PictureSpec(**picture) for picture in fields["pictures"])
+            fields["pictures"] = tuple(_picture(picture) for picture in fields["pictures"])
             fields["sample_prompts"] = tuple(fields["sample_prompts"])
             fields["config"] = TrainConfig.from_mapping(fields["config"])
             return cls(**fields)
@@ -132,6 +152,19 @@ def parse_spec(data: bytes) -> JobSpec:
     except (ValueError, RecursionError) as error:
         raise InvalidJob(f"job.json is not JSON: {error}") from error
     return JobSpec.from_json(value)
+
+
+def _picture(value: Mapping[str, Any]) -> PictureSpec:
+    focus = value.get("focus")
+    return PictureSpec(**{**value, "focus": tuple(focus) if isinstance(focus, list) else focus})
+
+
+def _is_box(box: object) -> bool:
+    """True for four shares of a picture's sides around some area."""
+    if not isinstance(box, tuple) or len(box) != 4 or not all(type(side) in (int, float) for side in box):
+        return False
+    left, top, right, lower = box
+    return bool(0 <= left < right <= 1 and 0 <= top < lower <= 1)
 
 
 def _is_text(value: object) -> bool:

@@ -16,7 +16,7 @@ from diffusers import DPMSolverMultistepScheduler
 from PIL import Image
 from torch import Tensor, nn
 
-from trainer.contract.config import LATENT_FACTOR
+from trainer.contract.limits import LATENT_FACTOR
 from trainer.model.base import BaseModel
 from trainer.model.device import release_cached, resident
 from trainer.model.text import encode_prompts

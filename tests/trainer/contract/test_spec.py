@@ -57,8 +57,8 @@ def test_pictures_of_an_epoch_count_their_repeats():
         ({"sample_prompts": []}, "no sample prompt"),
         ({"created_at": float("nan")}, "created_at"),
         ({"created_at": "today"}, "created_at"),
-        ({"schema": 2}, "schema 2"),
-        ({"schema": 2, "new_field": 1}, "schema 2"),
+        ({"schema": 3}, "schema 3"),
+        ({"schema": 3, "new_field": 1}, "schema 3"),
         ({"tigger": "x"}, "did you mean 'trigger'"),
     ],
 )
