@@ -16,6 +16,7 @@ from trainer.data.buckets import Bucket, Fit, bucket_for, fit
 from trainer.data.caption import caption_for_step
 from trainer.data.latents import encode_latent
 from trainer.data.pictures import upright_size
+from trainer.data.preserved import without_trigger
 from trainer.data.randomness import generator
 from trainer.data.texts import TextCache
 from trainer.model.device import send
@@ -47,6 +48,8 @@ class TrainingSet:
     scaling_factor: float
     """Of the VAE: what brings its latents to about unit variance (0.13025 for SDXL)."""
     config: TrainConfig
+    trigger: str = ""
+    """The word that stands for the subject."""
 
     @property
     def buckets(self) -> list[Bucket]:
@@ -57,10 +60,31 @@ class TrainingSet:
         """The pictures as the UNet sees them in this step; `first` is the place of the first one in the step."""
         places = range(first, first + len(pictures))
         latents = self._draw(pictures, step, places)
+        return self._conditioned(pictures, latents, self._captions(pictures, step, places))
+
+    def is_preserved(self, picture: int) -> bool:
+        """True where the caption holds the trigger word: without it there is another caption to keep as it is."""
+        return without_trigger(self.captions[picture], self.trigger) != self.captions[picture]
+
+    def preserved(self, pictures: Sequence[int], step: int, places: Sequence[int]) -> Conditioned:
+        """Pictures of this step as `batch` draws them at their places, captioned without the trigger word.
+
+        A caption left out in this step comes whole: the empty one is not what is to be kept.
+        """
+        shown = self._captions(pictures, step, places)
         captions = [
+            without_trigger(caption or self.captions[picture], self.trigger)
+            for picture, caption in zip(pictures, shown, strict=True)
+        ]
+        return self._conditioned(pictures, self._draw(pictures, step, places), captions)
+
+    def _captions(self, pictures: Sequence[int], step: int, places: Sequence[int]) -> list[str]:
+        return [
             caption_for_step(self.captions[picture], self.config, step, place)
             for picture, place in zip(pictures, places, strict=True)
         ]
+
+    def _conditioned(self, pictures: Sequence[int], latents: Tensor, captions: Sequence[str]) -> Conditioned:
         text, pooled = self.texts.embeddings(captions)
         time_ids = torch.tensor([self.fits[picture].time_ids for picture in pictures], dtype=torch.float32)
         return Conditioned(latents, text, pooled, send(time_ids, latents.device))
@@ -103,5 +127,7 @@ def encode_all(
         latents.append(encode_latent(vae, path, fitted))
         if not config.shuffle_caption:
             texts.keep(caption)
+            if config.preservation_weight:
+                texts.keep(without_trigger(caption, spec.trigger))
         progress(len(latents), len(paths))
-    return TrainingSet(captions, fits, latents, texts, vae.config.scaling_factor, config)
+    return TrainingSet(captions, fits, latents, texts, vae.config.scaling_factor, config, spec.trigger)
