@@ -26,19 +26,26 @@ class Noise:
     """`(b,)` int64, 0 (clean) to 999 (noise)."""
 
 
-def draw_noise(shape: Sequence[int], config: TrainConfig, step: int, first: int, device: torch.device) -> Noise:
-    """Noise and timestep for each picture of a batch of `shape` (b, 4, h/8, w/8).
+def draw_noise(
+    shape: Sequence[int],
+    places: Sequence[int],
+    step: int,
+    config: TrainConfig,
+    device: torch.device,
+    purpose: str = "noise",
+) -> Noise:
+    """Noise and timestep for the pictures at these places of a step, each a latent of `shape` (4, h/8, w/8).
 
-    They depend on the seed, the step and the picture's place in it (`first` for the batch's first), not on how a step
-    is cut into batches. Timesteps are uniform, as in every SDXL trainer.
+    They depend on the seed, the step, the purpose and the picture's place alone, not on how a step is cut into
+    batches. Timesteps are uniform, as in every SDXL trainer.
     """
     noises, timesteps = [], []
-    for place in range(first, first + shape[0]):
-        chance = generator(config.seed, "noise", step, place)
+    for place in places:
+        chance = generator(config.seed, purpose, step, place)
         timesteps.append(torch.randint(0, 1000, (1,), generator=chance))
-        noise = torch.randn(tuple(shape[1:]), generator=chance)
+        noise = torch.randn(tuple(shape), generator=chance)
         if config.noise_offset:
-            noise = noise + config.noise_offset * torch.randn((shape[1], 1, 1), generator=chance)
+            noise = noise + config.noise_offset * torch.randn((shape[0], 1, 1), generator=chance)
         noises.append(noise)
     return Noise(send(torch.stack(noises), device), send(torch.cat(timesteps), device))
 

@@ -19,7 +19,7 @@ def latents():
 
 @pytest.fixture
 def noise():
-    return draw_noise(SHAPE, TrainConfig(seed=3), 7, 0, CPU)
+    return draw_noise(SHAPE[1:], range(3), 7, TrainConfig(seed=3), CPU)
 
 
 def alphas(timesteps):
@@ -67,18 +67,18 @@ def test_zero_terminal_snr_is_no_division_by_zero(latents):
 
 def test_noise_belongs_to_seed_step_and_place_not_to_the_batch():
     config = TrainConfig(seed=3)
-    whole = draw_noise((4, 4, 8, 8), config, 5, 0, CPU)
-    parts = [draw_noise((2, 4, 8, 8), config, 5, first, CPU) for first in (0, 2)]
+    whole = draw_noise((4, 8, 8), range(4), 5, config, CPU)
+    parts = [draw_noise((4, 8, 8), places, 5, config, CPU) for places in ((0, 1), (2, 3))]
     assert torch.cat([part.noise for part in parts]).equal(whole.noise)
     assert torch.cat([part.timesteps for part in parts]).equal(whole.timesteps)
-    other_step = draw_noise((4, 4, 8, 8), config, 6, 0, CPU)
-    other_seed = draw_noise((4, 4, 8, 8), TrainConfig(seed=4), 5, 0, CPU)
+    other_step = draw_noise((4, 8, 8), range(4), 6, config, CPU)
+    other_seed = draw_noise((4, 8, 8), range(4), 5, TrainConfig(seed=4), CPU)
     assert not other_step.noise.equal(whole.noise)
     assert not other_seed.noise.equal(whole.noise)
 
 
 def test_noise_and_timesteps_have_the_right_distribution():
-    many = draw_noise((4000, 1, 2, 2), TrainConfig(), 1, 0, CPU)
+    many = draw_noise((1, 2, 2), range(4000), 1, TrainConfig(), CPU)
     assert abs(many.noise.mean()) < 0.03
     assert many.noise.std().item() == pytest.approx(1.0, abs=0.03)
     timesteps = many.timesteps.float()
@@ -89,8 +89,8 @@ def test_noise_and_timesteps_have_the_right_distribution():
 
 
 def test_the_offset_moves_whole_channels():
-    plain = draw_noise(SHAPE, TrainConfig(), 1, 0, CPU).noise
-    moved = draw_noise(SHAPE, TrainConfig(noise_offset=0.1), 1, 0, CPU).noise
+    plain = draw_noise(SHAPE[1:], range(3), 1, TrainConfig(), CPU).noise
+    moved = draw_noise(SHAPE[1:], range(3), 1, TrainConfig(noise_offset=0.1), CPU).noise
     offset = moved - plain
     assert offset.flatten(2).std(dim=2).max() < 1e-6
     assert 0.01 < offset.abs().mean() < 0.3

@@ -1,0 +1,92 @@
+"""Preservation: the base's own answer to the captions without their trigger word is kept."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from tests.trainer.training.test_learner import learner, weights
+from trainer.contract.config import TrainConfig
+from trainer.training.preservation import rows_to_preserve
+
+CAPTIONS = ["lisaxl, woman, smile", "woman, lisaxl", "lisaxl, woman, hat", "woman, hat"]
+
+
+def preserving(folder, **settings):
+    """A learner over captions of which the last does not hold the trigger word."""
+    one = learner(folder, **{"preservation_weight": 1.0, "preservation_share": 0.5, **settings})
+    one._data = replace(one._data, captions=CAPTIONS, trigger="lisaxl")
+    return one
+
+
+def rows(share, batch=(0, 1, 2, 3), step=1, first=0, seed=0, takes=lambda picture: picture != 3):
+    config = TrainConfig(preservation_weight=1.0, preservation_share=share, seed=seed)
+    return rows_to_preserve(batch, step, first, config, takes)
+
+
+@pytest.mark.parametrize(("share", "count"), [(0.01, 1), (0.4, 2), (0.5, 2), (1.0, 3)])
+def test_a_share_of_the_batch_at_least_one_picture_is_shown_again(share, count):
+    chosen = rows(share)
+    assert len(chosen) == count
+    assert chosen == sorted(set(chosen))
+    assert 3 not in chosen
+
+
+def test_which_ones_depends_on_seed_step_and_place_alone():
+    assert rows(0.3, step=5) == rows(0.3, step=5)
+    for place in ("step", "first", "seed"):
+        assert len({tuple(rows(0.3, **{place: number})) for number in range(20)}) == 3
+
+
+def test_nothing_is_shown_again_without_weight_or_trigger():
+    assert rows_to_preserve((0, 1), 1, 0, TrainConfig(), lambda _: True) == []
+    assert rows(1.0, takes=lambda _: False) == []
+
+
+def test_a_fresh_lora_has_nothing_to_restore_and_people_see_the_training_loss(tiny_sdxl):
+    """At the start the LoRA changes nothing, so the first step is the one without preservation."""
+    plain, kept = learner(tiny_sdxl), preserving(tiny_sdxl)
+    plain._data = kept._data
+    for one in (plain, kept):
+        one.step([(0, 1, 2)], 1, 1e-2)
+    assert float(kept.tally.loss) == pytest.approx(float(plain.tally.loss), rel=1e-6)
+    for one in (plain, kept):
+        one.step([(0, 1, 2)], 2, 1e-2)
+    assert float(kept.tally.loss) == pytest.approx(float(plain.tally.loss), rel=1e-3)
+    assert not all(weight.equal(weights(plain)[name]) for name, weight in weights(kept).items())
+
+
+def test_only_captions_with_the_trigger_word_are_kept(tiny_sdxl):
+    plain, kept = learner(tiny_sdxl), preserving(tiny_sdxl)
+    plain._data = kept._data
+    for one in (plain, kept):
+        one.step([(3,)], 1, 1e-2)
+        one.step([(3,)], 2, 1e-2)
+    assert all(weight.equal(weights(plain)[name]) for name, weight in weights(kept).items())
+
+
+def drift(one):
+    """How far the answer to the captions without the trigger word has moved from the base's, mean squared."""
+    _, moved = one._losses((0, 1, 2), 99, 0)
+    return float(moved.detach().mean())
+
+
+def test_the_class_word_drifts_less(tiny_sdxl):
+    drifts = []
+    for weight in (1e-9, 20.0):
+        one = preserving(tiny_sdxl, preservation_weight=weight, preservation_share=1.0, rank=8, alpha=8.0)
+        for step in range(1, 9):
+            one.step([(0, 1, 2)], step, 1e-2)
+        drifts.append(drift(one))
+    assert drifts[0] > 1e-6
+    assert drifts[1] < 0.5 * drifts[0], drifts
+
+
+def test_texts_of_other_lengths_go_apart_with_the_same_numbers(tiny_sdxl, monkeypatch):
+    together, apart = preserving(tiny_sdxl), preserving(tiny_sdxl)
+    for one in (together, apart):
+        if one is apart:
+            monkeypatch.setattr("trainer.training.learner.Shown.fits", lambda *_: False)
+        one.step([(0, 1)], 1, 1e-2)
+        one.step([(1, 2)], 2, 1e-2)
+    assert all(torch.allclose(weight, weights(apart)[name], atol=1e-4) for name, weight in weights(together).items())
