@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -11,13 +12,14 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 
 from trainer.contract.config import TrainConfig
+from trainer.contract.epoch import held_back, repeats_in_epoch
 from trainer.contract.spec import JobSpec
 from trainer.data.buckets import Bucket, Fit, bucket_for, fit
 from trainer.data.caption import caption_for_step
 from trainer.data.latents import encode_latent
 from trainer.data.pictures import upright_size
 from trainer.data.preserved import without_trigger
-from trainer.data.randomness import generator
+from trainer.data.randomness import derive, generator
 from trainer.data.texts import TextCache
 from trainer.model.device import send
 
@@ -29,21 +31,47 @@ class Conditioned:
     latents: Tensor
     """`(b, 4, h/8, w/8)` fp32: fresh draws from the VAE's posterior, times its scaling factor."""
     text: Tensor
-    """`(b, 77, c)`: both encoders' hidden states."""
+    """`(b, 77 n, c)`: both encoders' hidden states, of n chunks."""
     pooled: Tensor
     """`(b, p)`: the second encoder's projection."""
     time_ids: Tensor
     """`(b, 6)` fp32: original (h, w), crop (top, left), target (h, w) in pixels."""
+    weights: Tensor
+    """`(b,)` fp32: how much each picture counts in the loss: `prior_weight` for regularisation pictures, else 1."""
+    masks: Tensor | None
+    """`(b, 1, h/8, w/8)` fp32, 0 to 1: where the loss counts; None where it counts everywhere."""
 
 
 @dataclass(frozen=True, slots=True)
+class View:
+    """A picture in its bucket, one way round, as the VAE sees it."""
+
+    fit: Fit
+    latent: Tensor
+    """Mean and deviation `(2, 4, h/8, w/8)`, fp32 on the device."""
+    mask: Tensor | None = None
+    """`(1, h/8, w/8)` fp32 on the device, 0 to 1: where the loss counts; None for everywhere."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoded:
+    """One picture of the set."""
+
+    caption: str
+    views: tuple[View, ...]
+    """As it is; where pictures are flipped, mirrored too."""
+    repeats: int = 1
+    """How often it comes in one epoch; 0 for one that is held back, or not needed."""
+    held_back: bool = False
+    weight: float = 1.0
+    """How much it counts in the loss."""
+
+
+@dataclass(frozen=True)
 class TrainingSet:
     """All pictures of a job, encoded; indexed by their place in the spec."""
 
-    captions: Sequence[str]
-    fits: Sequence[Fit]
-    latents: Sequence[Tensor]
-    """Mean and deviation `(2, 4, h/8, w/8)` of each, fp32 on the device."""
+    pictures: Sequence[Encoded]
     texts: TextCache
     scaling_factor: float
     """Of the VAE: what brings its latents to about unit variance (0.13025 for SDXL)."""
@@ -54,17 +82,38 @@ class TrainingSet:
     @property
     def buckets(self) -> list[Bucket]:
         """The bucket of each picture."""
-        return [fitted.bucket for fitted in self.fits]
+        return [picture.views[0].fit.bucket for picture in self.pictures]
+
+    @property
+    def repeats(self) -> list[int]:
+        """How often each picture comes in one epoch; 0 for those held back."""
+        return [picture.repeats for picture in self.pictures]
+
+    @cached_property
+    def training(self) -> list[int]:
+        """Numbers of the pictures to train on."""
+        return [number for number, picture in enumerate(self.pictures) if picture.repeats]
+
+    @cached_property
+    def validation(self) -> list[int]:
+        """Numbers of the pictures held back to measure on."""
+        return [number for number, picture in enumerate(self.pictures) if picture.held_back]
 
     def batch(self, pictures: Sequence[int], step: int, first: int) -> Conditioned:
         """The pictures as the UNet sees them in this step; `first` is the place of the first one in the step."""
         places = range(first, first + len(pictures))
-        latents = self._draw(pictures, step, places)
-        return self._conditioned(pictures, latents, self._captions(pictures, step, places))
+        return self._drawn(pictures, step, places, self._captions(pictures, step, places))
+
+    def measured(self, pictures: Sequence[int]) -> Conditioned:
+        """The pictures as a loss is measured on them: nothing drawn, mirrored or left out, so it is always the same."""
+        views = [self.pictures[picture].views[0] for picture in pictures]
+        latents = torch.stack([view.latent[0] for view in views]) * self.scaling_factor
+        return self._conditioned(pictures, views, latents, [self.pictures[picture].caption for picture in pictures])
 
     def is_preserved(self, picture: int) -> bool:
         """True where the caption holds the trigger word: without it there is another caption to keep as it is."""
-        return without_trigger(self.captions[picture], self.trigger) != self.captions[picture]
+        caption = self.pictures[picture].caption
+        return without_trigger(caption, self.trigger) != caption
 
     def preserved(self, pictures: Sequence[int], step: int, places: Sequence[int]) -> Conditioned:
         """Pictures of this step as `batch` draws them at their places, captioned without the trigger word.
@@ -73,29 +122,49 @@ class TrainingSet:
         """
         shown = self._captions(pictures, step, places)
         captions = [
-            without_trigger(caption or self.captions[picture], self.trigger)
+            without_trigger(caption or self.pictures[picture].caption, self.trigger)
             for picture, caption in zip(pictures, shown, strict=True)
         ]
-        return self._conditioned(pictures, self._draw(pictures, step, places), captions)
+        return self._drawn(pictures, step, places, captions)
 
     def _captions(self, pictures: Sequence[int], step: int, places: Sequence[int]) -> list[str]:
         return [
-            caption_for_step(self.captions[picture], self.config, step, place)
+            caption_for_step(self.pictures[picture].caption, self.config, step, place)
             for picture, place in zip(pictures, places, strict=True)
         ]
 
-    def _conditioned(self, pictures: Sequence[int], latents: Tensor, captions: Sequence[str]) -> Conditioned:
-        text, pooled = self.texts.embeddings(captions)
-        time_ids = torch.tensor([self.fits[picture].time_ids for picture in pictures], dtype=torch.float32)
-        return Conditioned(latents, text, pooled, send(time_ids, latents.device))
-
-    def _draw(self, pictures: Sequence[int], step: int, places: Sequence[int]) -> Tensor:
-        """A fresh draw from each picture's posterior, scaled: `(b, 4, h/8, w/8)`."""
-        mean, deviation = torch.stack([self.latents[picture] for picture in pictures]).unbind(1)
+    def _drawn(self, pictures: Sequence[int], step: int, places: Sequence[int], captions: Sequence[str]) -> Conditioned:
+        """Each picture the way round it is shown at its place, with a fresh draw from its posterior."""
+        views = [
+            self.pictures[picture].views[-1 if self._is_mirrored(step, place) else 0]
+            for picture, place in zip(pictures, places, strict=True)
+        ]
+        mean, deviation = torch.stack([view.latent for view in views]).unbind(1)
         noise = torch.stack(
             [torch.randn(mean.shape[1:], generator=generator(self.config.seed, "latent", step, i)) for i in places]
         )
-        return (mean + deviation * send(noise, mean.device)) * self.scaling_factor
+        latents = (mean + deviation * send(noise, mean.device)) * self.scaling_factor
+        return self._conditioned(pictures, views, latents, captions)
+
+    def _is_mirrored(self, step: int, place: int) -> bool:
+        return self.config.flip and derive(self.config.seed, "flip", step, place) % 2 == 1
+
+    def _conditioned(
+        self, pictures: Sequence[int], views: Sequence[View], latents: Tensor, captions: Sequence[str]
+    ) -> Conditioned:
+        text, pooled = self.texts.embeddings(captions)
+        time_ids = torch.tensor([view.fit.time_ids for view in views], dtype=torch.float32)
+        weights = torch.tensor([self.pictures[picture].weight for picture in pictures], dtype=torch.float32)
+        return Conditioned(
+            latents, text, pooled, send(time_ids, latents.device), send(weights, latents.device), _masks(views)
+        )
+
+
+def _masks(views: Sequence[View]) -> Tensor | None:
+    """The views' masks `(b, 1, h/8, w/8)`, white for those without; None where nobody has one."""
+    if all(view.mask is None for view in views):
+        return None
+    return torch.stack([torch.ones_like(view.latent[0, :1]) if view.mask is None else view.mask for view in views])
 
 
 def fits_of(paths: Sequence[Path], config: TrainConfig) -> list[Fit]:
@@ -118,16 +187,25 @@ def encode_all(
 
     Raises BadPicture; whatever `progress` raises ends it.
     """
-    fits = fits_of(paths, config)
-    captions = [picture.caption for picture in spec.pictures]
+    held = held_back(spec.pictures, config.validation_share, config.seed)
+    repeats = repeats_in_epoch(spec.pictures, held)
     if config.caption_dropout:
         texts.keep("")
-    latents = []
-    for path, fitted, caption in zip(paths, fits, captions, strict=True):
-        latents.append(encode_latent(vae, path, fitted))
+    pictures: list[Encoded] = []
+    for number, (path, fitted) in enumerate(zip(paths, fits_of(paths, config), strict=True)):
+        picture = spec.pictures[number]
         if not config.shuffle_caption:
-            texts.keep(caption)
+            texts.keep(picture.caption)
             if config.preservation_weight:
-                texts.keep(without_trigger(caption, spec.trigger))
-        progress(len(latents), len(paths))
-    return TrainingSet(captions, fits, latents, texts, vae.config.scaling_factor, config, spec.trigger)
+                texts.keep(without_trigger(picture.caption, spec.trigger))
+        pictures.append(
+            Encoded(
+                caption=picture.caption,
+                views=(View(fitted, encode_latent(vae, path, fitted)),),
+                repeats=repeats[number],
+                held_back=number in held,
+                weight=config.prior_weight if picture.regularisation else 1.0,
+            )
+        )
+        progress(len(pictures), len(paths))
+    return TrainingSet(pictures, texts, vae.config.scaling_factor, config, spec.trigger)

@@ -2,9 +2,8 @@ import pytest
 import torch
 
 from tests.trainer.jobs import SMALL
+from tests.trainer.support.training_set import training_set
 from trainer.contract.config import TrainConfig
-from trainer.data.buckets import Bucket, fit
-from trainer.data.dataset import TrainingSet
 from trainer.data.texts import TextCache
 
 MEAN, DEVIATION = 3.0, 0.5
@@ -19,8 +18,8 @@ def data():
     latents = [
         torch.stack([torch.full((4, 4, 8), MEAN + n), torch.full((4, 4, 8), DEVIATION * (n < 2))]) for n in range(3)
     ]
-    fits = [fit(100 + n, 50, Bucket(64, 32)) for n in range(3)]
-    return TrainingSet(["a", "bb", "ccc"], fits, latents, TextCache(encode), 0.5, TrainConfig.from_mapping(SMALL))
+    config = TrainConfig.from_mapping(SMALL)
+    return training_set(["a", "bb", "ccc"], latents, TextCache(encode), config, scaling_factor=0.5)
 
 
 def test_every_row_belongs_to_its_picture(data):
@@ -28,7 +27,9 @@ def test_every_row_belongs_to_its_picture(data):
     assert batch.latents.shape == (2, 4, 4, 8)
     assert (batch.latents[0] == (MEAN + 2) * 0.5).all()  # no deviation: the mean itself, scaled
     assert batch.text[:, 0, 0].tolist() == batch.pooled[:, 0].tolist() == [3.0, 1.0]
-    assert batch.time_ids.tolist() == [list(map(float, data.fits[2].time_ids)), list(map(float, data.fits[0].time_ids))]
+    assert batch.time_ids.tolist() == [[32, 64, 0, 0, 32, 64]] * 2
+    assert batch.weights.tolist() == [1.0, 1.0]
+    assert batch.masks is None
 
 
 def test_each_step_and_place_draws_a_fresh_latent(data):

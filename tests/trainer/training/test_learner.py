@@ -4,9 +4,8 @@ import pytest
 import torch
 
 from tests.trainer.jobs import SMALL
+from tests.trainer.support.training_set import training_set
 from trainer.contract.config import TrainConfig
-from trainer.data.buckets import Bucket, fit
-from trainer.data.dataset import TrainingSet
 from trainer.data.texts import TextCache
 from trainer.model.base import load_base
 from trainer.model.device import pick_numbers
@@ -24,9 +23,8 @@ def learner(folder, **settings):
     base = load_base(str(folder), device=CPU, dtype=numbers.base)
     chance = torch.Generator().manual_seed(0)
     latents = [torch.stack([torch.randn(4, 8, 8, generator=chance), torch.full((4, 8, 8), 0.1)]) for _ in range(4)]
-    fits = [fit(64, 64, Bucket(64, 64))] * 4
     texts = TextCache(lambda prompts: encode_prompts(base, prompts))
-    data = TrainingSet(["a", "b", "c", "d"], fits, latents, texts, 0.13025, config)
+    data = training_set("abcd", latents, texts, config)
     return Learner(base, attach_lora(base.unet, config, config.seed, dtype=numbers.lora), data, config, numbers)
 
 
@@ -97,7 +95,7 @@ def test_clipping_bounds_the_gradient(tiny_sdxl):
 
 def test_rubbish_is_noticed(tiny_sdxl):
     one = learner(tiny_sdxl)
-    one._data.latents[0][0].fill_(torch.nan)
+    one._data.pictures[0].views[0].latent[0].fill_(torch.nan)
     assert one.is_sound()
     one.step([(0, 1)], 1, 1e-3)
     assert not one.is_sound()

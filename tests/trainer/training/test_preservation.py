@@ -15,7 +15,8 @@ CAPTIONS = ["lisaxl, woman, smile", "woman, lisaxl", "lisaxl, woman, hat", "woma
 def preserving(folder, **settings):
     """A learner over captions of which the last does not hold the trigger word."""
     one = learner(folder, **{"preservation_weight": 1.0, "preservation_share": 0.5, **settings})
-    one._data = replace(one._data, captions=CAPTIONS, trigger="lisaxl")
+    pictures = [replace(picture, caption=text) for picture, text in zip(one._data.pictures, CAPTIONS, strict=True)]
+    one._data = replace(one._data, pictures=pictures, trigger="lisaxl")
     return one
 
 
