@@ -124,7 +124,7 @@ class _Attempt:
             self._doing("encoding the pictures")
             data = self._encode(spec, config, base)
             self._doing("attaching the LoRA")
-            weights = attach_lora(base.unet, config, config.seed, dtype=numbers.lora)
+            weights = attach_lora(base, config, config.seed, dtype=numbers.lora)
             learner = Learner(base, weights, data, config, numbers)
         repeats = [picture.repeats for picture in spec.pictures]
         sampler = Sampler.of(data.buckets, repeats, config)

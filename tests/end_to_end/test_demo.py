@@ -60,8 +60,8 @@ def the_file_holds_what_was_trained(out, job):
     """Loaded by diffusers in fp32 it gives the trained model's output; the base alone gives another."""
     config: TrainConfig = job.spec().config
     base = out / "props" / "base"
-    trained = load_base(str(base), device=torch.device("cpu"), dtype=torch.float32).unet
-    plain = unet_answer(trained)
+    trained = load_base(str(base), device=torch.device("cpu"), dtype=torch.float32)
+    plain = unet_answer(trained.unet)
     attach_lora(trained, config, config.seed)
     state = max((job.attempt(1) / "state").iterdir())
     assert verifies(state, int(state.name[5:]))
@@ -71,7 +71,7 @@ def the_file_holds_what_was_trained(out, job):
         base, dtype=torch.float32, add_watermarker=False, local_files_only=True
     )
     pipe.load_lora_weights(out / "lisaxl_v1.safetensors")
-    answer = unet_answer(trained)
+    answer = unet_answer(trained.unet)
     assert (unet_answer(pipe.unet.eval()) - answer).abs().max() <= 1e-5
     assert (answer - plain).abs().max() >= 100 * 1e-5
 

@@ -13,14 +13,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from trainer.contract.config import TrainConfig
 from trainer.contract.durable import write_atomic
 from trainer.errors import LoraFileError
 from trainer.formats.header import header_bytes, read_header
 from trainer.formats.kohya import kohya_tensors
-
-SAVE_DTYPE = torch.float16
-"""fp16 rather than bf16: same size, 3 more bits. LoRA weights lie between 1e-5 and 1, well inside its range (smaller
-ones lose at most 3e-8), bf16-trained weights fit exactly down to 8e-6, and A1111 and ComfyUI compute in fp16 anyway."""
+from trainer.formats.lora_modules import trained_modules
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,20 +30,17 @@ class LoraFile:
 
 
 def save_lora(
-    path: Path,
-    lora_state: Mapping[str, Tensor],
-    *,
-    alpha: float,
-    layers_per_block: int,
-    metadata: Mapping[str, str],
-    dtype: torch.dtype = SAVE_DTYPE,
+    path: Path, state: Mapping[str, Tensor], *, config: TrainConfig, layers_per_block: int, metadata: Mapping[str, str]
 ) -> None:
     """Write a LoRA as kohya's safetensors, atomically and durably; adds the two hashes of the tensors to the metadata.
 
-    lora_state: as in `kohya_tensors`. Equal input gives equal bytes. Raises LoraFileError when a weight is not
-    finite or too large for `dtype`, and ChannelError when the disk refuses.
+    state: as in `trainer.model.lora.lora_state`, trained with `config`, which also says the number format. fp16, its
+    default, has the size of bf16 and 3 more bits: LoRA weights lie between 1e-5 and 1, well inside its range (smaller
+    ones lose at most 3e-8), bf16-trained weights fit exactly down to 8e-6, and A1111 and ComfyUI compute in fp16
+    anyway. Equal input gives equal bytes. Raises LoraFileError when a weight is not finite or too large for the
+    format, and ChannelError when the disk refuses.
     """
-    tensors = kohya_tensors(lora_state, alpha=alpha, layers_per_block=layers_per_block, dtype=dtype)
+    tensors = kohya_tensors(trained_modules(state, config), layers_per_block=layers_per_block)
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
             raise LoraFileError(f"The weights of {name} are no longer numbers; train again with a lower learning rate.")

@@ -1,6 +1,11 @@
-"""The LoRA in the UNet: attached, counted, read out, put back, and weighed (Hu et al. 2021, arXiv:2106.09685).
+"""The LoRA in the base: attached, read out, put back, and weighed (Hu et al. 2021, arXiv:2106.09685).
 
-Each target y = W x becomes y = W x + (alpha / rank) B A x, with W frozen, A (rank, in) and B (out, rank) trained.
+Each target y = W x becomes y = W x + scale B A x, with W frozen, A (rank, in) and B (out, rank) trained and scale =
+alpha / rank, or alpha / sqrt(rank) when rank-stabilised. On a convolution A is one of the same kernel with `rank`
+outputs and B a 1x1 convolution (LoCon). Which modules are targets is in `lora_targets`, DoRA in `dora`.
+
+The adapters are peft's, except for two parts: magnitudes (see `dora`), and dropout, which peft applies to a LoRA's
+input, not to its inner activations as kohya and this project's settings mean it.
 """
 
 from __future__ import annotations
@@ -8,63 +13,96 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
-from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from peft import LoraConfig
 from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 from torch.nn import Parameter
+from torch.nn.functional import dropout
 
-from trainer.contract.config import Targets, TrainConfig
+from trainer.contract.config import TrainConfig
+from trainer.model.base import BaseModel
+from trainer.model.dora import add_magnitudes
+from trainer.model.lora_targets import is_spatial, text_targets, unet_targets
 
 ADAPTER = "default"
-_ATTENTION = (".to_q", ".to_k", ".to_v", ".to_out.0")
-
-
-def target_modules(unet: nn.Module, targets: Targets) -> list[str]:
-    """Paths of the linear layers a LoRA is attached to, sorted.
-
-    `kohya`: every one inside the transformers (722 in SDXL, sd-scripts' set); `attention`: q, k, v, out (560).
-    """
-    linears = {
-        f"{path}.{inner}"
-        for path, module in unet.named_modules()
-        if isinstance(module, Transformer2DModel)
-        for inner, layer in module.named_modules()
-        if isinstance(layer, nn.Linear)
-    }
-    return sorted(path for path in linears if targets == "kohya" or path.endswith(_ATTENTION))
 
 
 def attach_lora(
-    unet: Any, config: TrainConfig, seed: int, *, dtype: torch.dtype = torch.float32
+    base: BaseModel, config: TrainConfig, seed: int, *, dtype: torch.dtype = torch.float32
 ) -> dict[str, Parameter]:
-    """Attach a fresh LoRA to the UNet and return its weights by name, as in `lora_state`; everything else is frozen.
+    """Attach a fresh LoRA to the UNet, and to the text encoders the settings name; everything else is frozen.
 
-    A starts kaiming-uniform with a = sqrt(5) (Microsoft's and kohya's choice) from the seed alone, B at zero, so the
-    UNet's output is the base's until the first step.
+    Returns its weights by name, as in `lora_state`, in `dtype` (DoRA's magnitudes always in fp32: bf16 could not hold
+    their small changes). A starts kaiming-uniform with a = sqrt(5) (Microsoft's and kohya's choice) from the seed
+    alone, B at zero and magnitudes at the base's own, so the base's output is unchanged until the first step.
     """
-    paths = target_modules(unet, config.targets)
-    unet.add_adapter(LoraConfig(r=config.rank, lora_alpha=config.alpha, target_modules=paths), adapter_name=ADAPTER)
+    _attach(base.unet, unet_targets(base.unet, config), config)
+    for encoder, wanted in (
+        (base.text_encoder, config.text_encoder_1),
+        (base.text_encoder_2, config.text_encoder_2),
+    ):
+        if wanted:
+            _attach(encoder, text_targets(encoder), config)
     generator = torch.Generator().manual_seed(seed)
-    for name, parameter in _weights(unet):
-        start = torch.zeros(parameter.shape)
-        if name.endswith("lora_A.weight"):
-            nn.init.kaiming_uniform_(start, a=math.sqrt(5), generator=generator)
-        parameter.data = start.to(parameter.device, dtype)
-    return dict(_weights(unet))
+    weights = dict(_weights(base))
+    for name, parameter in weights.items():
+        if not name.endswith("lora_magnitude_vector.weight"):
+            start = torch.zeros(parameter.shape)
+            if name.endswith("lora_A.weight"):
+                nn.init.kaiming_uniform_(start, a=math.sqrt(5), generator=generator)
+            parameter.data = start.to(parameter.device, dtype)
+        parameter.requires_grad_(True)
+    return weights
 
 
-def lora_state(unet: nn.Module) -> dict[str, Tensor]:
-    """The LoRA's weights: `<module path>.lora_A.weight` (rank, in) and `.lora_B.weight` (out, rank)."""
-    return {name: parameter.detach() for name, parameter in _weights(unet)}
+def _attach(model: Any, paths: list[str], config: TrainConfig) -> None:
+    """Put peft's adapters on these modules of the model."""
+    spatial = [path for path in paths if is_spatial(model.get_submodule(path))]
+    lora = LoraConfig(
+        r=config.rank,
+        lora_alpha=config.alpha,
+        rank_pattern=dict.fromkeys(spatial, config.conv_rank),
+        alpha_pattern=dict.fromkeys(spatial, config.conv_alpha),
+        use_dora=config.decompose,
+        use_rslora=config.rank_stabilised,
+        target_modules=paths,
+    )
+    model.add_adapter(lora, adapter_name=ADAPTER)
+    for _, layer in _layers(model):
+        if config.decompose:
+            add_magnitudes(layer, ADAPTER)
+        if config.dropout:
+            layer.lora_A[ADAPTER].register_forward_hook(partial(_drop, config.dropout))
 
 
-def load_lora_state(unet: nn.Module, state: Mapping[str, Tensor]) -> None:
+def _drop(share: float, module: nn.Module, _inputs: tuple[Tensor, ...], inner: Tensor) -> Tensor:
+    """A forward hook: leaves out a share of the inner activations in training, from torch's global generator."""
+    return dropout(inner, share, module.training)
+
+
+def lora_state(base: BaseModel) -> dict[str, Tensor]:
+    """The LoRA's weights: `<part>.<module path>.lora_A.weight`, `.lora_B.weight` and with DoRA also
+    `.lora_magnitude_vector.weight`.
+
+    Parts are `unet`, `text_encoder` and `text_encoder_2`; the encoders' paths begin with `text_model` whatever the
+    version of transformers. Shapes: A `(rank, in)` or `(rank, in, k, k)`, B `(out, rank)` or `(out, rank, 1, 1)`,
+    magnitudes `(out,)` or `(1, out, 1, 1)`.
+    """
+    return {name: parameter.detach() for name, parameter in _weights(base)}
+
+
+def scales(base: BaseModel) -> dict[str, float]:
+    """What B A is multiplied by in each module, by `<part>.<module path>`."""
+    return {name: float(layer.scaling[ADAPTER]) for name, layer in _named_layers(base)}
+
+
+def load_lora_state(base: BaseModel, state: Mapping[str, Tensor]) -> None:
     """Put weights back into an attached LoRA; raises ValueError when they are another LoRA's."""
-    put_weights(dict(_weights(unet)), state)
+    put_weights(dict(_weights(base)), state)
 
 
 def put_weights(weights: Mapping[str, Parameter], state: Mapping[str, Tensor]) -> None:
@@ -79,22 +117,53 @@ def put_weights(weights: Mapping[str, Parameter], state: Mapping[str, Tensor]) -
 
 
 @contextmanager
-def lora_weight(unet: nn.Module, weight: float) -> Iterator[None]:
-    """Let the LoRA act with this weight for a while, as `<lora:name:weight>` does; 0 is the base alone."""
-    layers = [module for module in unet.modules() if isinstance(module, LoraLayer)]
-    before = [layer.scaling[ADAPTER] for layer in layers]
-    for layer, scale in zip(layers, before, strict=True):
-        layer.scaling[ADAPTER] = scale * weight
+def lora_weight(base: BaseModel, weight: float) -> Iterator[None]:
+    """Let the LoRA act with this weight for a while, as `<lora:name:weight>` does; 0 is the base alone.
+
+    With DoRA the weight leads from the base's W to the trained one in a straight line, as in A1111 and ComfyUI.
+    """
+    layers = [layer for _, layer in _named_layers(base)]
+    before = [(layer.scaling[ADAPTER], _magnitudes(layer)) for layer in layers]
+    for layer, (scale, magnitudes) in zip(layers, before, strict=True):
+        if magnitudes is None:
+            layer.scaling[ADAPTER] = scale * weight
+        else:
+            magnitudes.strength = weight
     try:
         yield
     finally:
-        for layer, scale in zip(layers, before, strict=True):
+        for layer, (scale, magnitudes) in zip(layers, before, strict=True):
             layer.scaling[ADAPTER] = scale
+            if magnitudes is not None:
+                magnitudes.strength = 1.0
 
 
-def _weights(unet: nn.Module) -> Iterator[tuple[str, Parameter]]:
-    """The LoRA's parameters by their public name, sorted by module path, A before B."""
-    layers = [(path, module) for path, module in unet.named_modules() if isinstance(module, LoraLayer)]
-    for path, layer in sorted(layers, key=lambda pair: pair[0]):
-        yield f"{path}.lora_A.weight", layer.lora_A[ADAPTER].weight
-        yield f"{path}.lora_B.weight", layer.lora_B[ADAPTER].weight
+def _magnitudes(layer: LoraLayer) -> Any:
+    """The layer's DoRA magnitudes, or None without DoRA."""
+    vectors = layer.lora_magnitude_vector
+    return vectors[ADAPTER] if ADAPTER in vectors else None  # noqa: SIM401 - a ModuleDict has no get
+
+
+def _weights(base: BaseModel) -> Iterator[tuple[str, Parameter]]:
+    """The LoRA's parameters by their public name, part by part, sorted by module path, A before B."""
+    for name, layer in _named_layers(base):
+        yield f"{name}.lora_A.weight", layer.lora_A[ADAPTER].weight
+        yield f"{name}.lora_B.weight", layer.lora_B[ADAPTER].weight
+        magnitudes = _magnitudes(layer)
+        if magnitudes is not None:
+            yield f"{name}.lora_magnitude_vector.weight", magnitudes.weight
+
+
+def _named_layers(base: BaseModel) -> Iterator[tuple[str, LoraLayer]]:
+    for path, layer in _layers(base.unet):
+        yield f"unet.{path}", layer
+    for part, encoder in (("text_encoder", base.text_encoder), ("text_encoder_2", base.text_encoder_2)):
+        for path, layer in _layers(encoder):
+            # transformers 5.6 and later leaves text_model out of the first encoder's paths.
+            yield f"{part}.text_model.{path.removeprefix('text_model.')}", layer
+
+
+def _layers(model: nn.Module) -> list[tuple[str, LoraLayer]]:
+    """The model's modules with a LoRA of ours, sorted by path."""
+    layers = [(path, module) for path, module in model.named_modules() if isinstance(module, LoraLayer)]
+    return sorted(((path, layer) for path, layer in layers if ADAPTER in layer.lora_A), key=lambda pair: pair[0])

@@ -14,7 +14,8 @@ from trainer.contract.channel import JobChannel
 from trainer.contract.config import TrainConfig
 from trainer.contract.durable import sha256_file, write_json
 from trainer.contract.errors import ChannelError
-from trainer.contract.events import Checkpoint, Sample, State
+from trainer.contract.events import Checkpoint, Sample
+from trainer.contract.events import State as StateKept
 from trainer.contract.spec import JobSpec
 from trainer.errors import NanLoss
 from trainer.formats.lora_file import save_lora
@@ -24,9 +25,10 @@ from trainer.model.device import device_errors, release_cached
 from trainer.model.lora import lora_state
 from trainer.sampling.draw import draw
 from trainer.sampling.grid import grid, save_webp
+from trainer.seeing.viewer import Viewer
 from trainer.training.learner import Learner
 from trainer.training.report import Reporter
-from trainer.training.state import Position, save_state
+from trainer.training.state import Position, State, save_state
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ class Keeper:
     spec: JobSpec
     base: BaseModel
     learner: Learner
+    viewer: Viewer
     progress: Callable[[Position, TrainConfig], TrainingProgress]
     """Facts about the run for a file's metadata."""
 
@@ -46,13 +49,15 @@ class Keeper:
         self.report.begin("keeping")
         self._check_sound(position, config)
         path = self._scratch("lora") / f"{name}.safetensors"
-        save_lora(
-            path,
-            lora_state(self.base.unet),
-            alpha=config.alpha,
-            layers_per_block=self.base.unet.config.layers_per_block,
-            metadata=training_metadata(self.spec, config, self.progress(position.evolve(epoch=epoch), config)),
-        )
+        metadata = training_metadata(self.spec, config, self.progress(position.evolve(epoch=epoch), config))
+        with self.learner.averaged():
+            save_lora(
+                path,
+                lora_state(self.base),
+                config=config,
+                layers_per_block=self.base.unet.config.layers_per_block,
+                metadata=metadata,
+            )
         self.channel.put_file(f"lora/{path.name}", path)
         kept = Checkpoint(
             epoch=epoch,
@@ -63,6 +68,7 @@ class Keeper:
         )
         path.unlink()
         self.report.tell(kept)
+        self.viewer.checkpoint(kept)
         return kept
 
     def state(self, position: Position, config: TrainConfig) -> None:
@@ -72,12 +78,13 @@ class Keeper:
         folder = self._scratch("states") / f"step-{position.step}"
         shutil.rmtree(folder, ignore_errors=True)
         try:
-            save_state(folder, self.learner.weights, self.learner.optimizer, position)
+            tensors, values = self.learner.state()
+            save_state(folder, State(tensors, values, position, config.to_mapping(), self.viewer.history))
         except (OSError, SafetensorError) as error:
             shutil.rmtree(folder, ignore_errors=True)
             raise ChannelError(f"cannot write a resume state: {error}; free some disk space") from error
         self.channel.put_state(folder, position.step)
-        self.report.tell(State(epoch=position.epoch, step=position.step))
+        self.report.tell(StateKept(epoch=position.epoch, step=position.step))
 
     def samples(self, name: str, position: Position, config: TrainConfig, between: Callable[[], None]) -> Sample:
         """Draw `sample_count` pictures with the LoRA as it is now, without telling yet.
@@ -92,7 +99,7 @@ class Keeper:
         count = max(1, config.sample_count)
         prompts = tuple(self.spec.sample_prompts[i % len(self.spec.sample_prompts)] for i in range(count))
         release_cached(self.learner.device)
-        with self.learner.forward(), device_errors():
+        with self.learner.averaged(), self.learner.forward(), device_errors():
             images = draw(
                 self.base,
                 prompts,
@@ -103,6 +110,7 @@ class Keeper:
                 begin=begin,
             )
         release_cached(self.learner.device)
+        self.viewer.samples(images, position.step)
         self.report.begin("keeping")
         files = tuple(self._keep_picture(f"{name}-{number}", image) for number, image in enumerate(images))
         overview = self._keep_picture(f"{name}-grid", grid(images, prompts))

@@ -20,14 +20,14 @@ def test_diffusers_draws_what_was_trained(tiny_sdxl, tmp_path):
     run_job(channel, device="cpu")
     [finished] = bodies(channel, Finished)
 
-    trained = load_base(str(tiny_sdxl), device=torch.device("cpu"), dtype=torch.float32).unet
-    plain = unet_answer(trained)
+    trained = load_base(str(tiny_sdxl), device=torch.device("cpu"), dtype=torch.float32)
+    plain = unet_answer(trained.unet)
     attach_lora(trained, TrainConfig(**lora), 0)
     weights = load_file(next(channel.states())[2] / "lora.safetensors")
     load_lora_state(trained, {name: tensor.half().float() for name, tensor in weights.items()})
 
     pipe = StableDiffusionXLPipeline.from_pretrained(tiny_sdxl, add_watermarker=False, local_files_only=True)
     pipe.load_lora_weights(job.file(1, finished.file))
-    difference = (unet_answer(pipe.unet.eval()) - unet_answer(trained)).abs().max()
+    difference = (unet_answer(pipe.unet.eval()) - unet_answer(trained.unet)).abs().max()
     assert difference < 1e-5
-    assert (unet_answer(trained) - plain).abs().max() > 1e-3
+    assert (unet_answer(trained.unet) - plain).abs().max() > 1e-3

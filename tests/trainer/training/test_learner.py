@@ -25,7 +25,7 @@ def learner(folder, **settings):
     latents = [torch.stack([torch.randn(4, 8, 8, generator=chance), torch.full((4, 8, 8), 0.1)]) for _ in range(4)]
     texts = TextCache(lambda prompts: encode_prompts(base, prompts))
     data = training_set("abcd", latents, texts, config)
-    return Learner(base, attach_lora(base.unet, config, config.seed, dtype=numbers.lora), data, config, numbers)
+    return Learner(base, attach_lora(base, config, config.seed, dtype=numbers.lora), data, config, numbers)
 
 
 def weights(learner):
