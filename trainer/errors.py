@@ -3,7 +3,9 @@
 TrainerError
 ├── BadBase        base-model      the base model is missing, damaged, or not SDXL
 ├── BadPicture     bad-picture     a training picture cannot be used (named by its file)
+├── BadSample      bad-sample      a sample cannot be drawn as asked (prompt, sampler, size)
 ├── NanLoss        nan-loss        the training diverged
+├── OtherSettings  other-settings  the saved state belongs to other settings than the job's
 ├── OutOfMemory    out-of-memory   the device's memory is too small for these settings
 ├── NoDevice       no-device       the GPU asked for is not there
 ├── LoraFileError  lora-file       a LoRA file cannot be written, or is not one that can be read
@@ -43,6 +45,12 @@ class BadPicture(TrainerError):
         self.file = file
 
 
+class BadSample(TrainerError):
+    """A sample cannot be drawn as asked."""
+
+    code = "bad-sample"
+
+
 class LoraFileError(TrainerError):
     """A LoRA file cannot be written, or is not one that can be read."""
 
@@ -60,6 +68,18 @@ class NanLoss(TrainerError):
             f"try again with a learning rate below {learning_rate:g}."
         )
         self.step = step
+
+
+class OtherSettings(TrainerError):
+    """The saved state belongs to other settings than the job's."""
+
+    code = "other-settings"
+
+    def __init__(self, difference: str) -> None:
+        super().__init__(
+            f"The saved state cannot be gone on from ({difference}); put the job's settings back, "
+            "or start a new training."
+        )
 
 
 class OutOfMemory(TrainerError):
