@@ -98,6 +98,8 @@ def _numbers(view: JobView) -> str:
     if job.state in ("running", "stopping"):
         if progress.loss is not None and progress.seconds_per_step is not None:
             lines.append(f"Loss {progress.loss:.3f} · {progress.seconds_per_step:.2f} s/step")
+        if progress.validation_loss is not None:
+            lines.append(f"Validation loss {progress.validation_loss:.3f}")
         times = [f"started <t:{int(job.started_at)}:R>"] if job.started_at else []
         if progress.eta_at is not None and job.state == "running":
             times.append(f"ends <t:{int(progress.eta_at)}:R>")

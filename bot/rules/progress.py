@@ -20,6 +20,7 @@ from trainer.contract.events import (
     Sample,
     State,
     Step,
+    Validated,
 )
 
 Phase = Literal["waiting", "starting", "preparing", "caching", "training"]
@@ -44,6 +45,8 @@ class Progress:
     step: int = 0
     steps: int = 0
     loss: float | None = None
+    validation_loss: float | None = None
+    """The newest one; None where no pictures are held back."""
     seconds_per_step: float | None = None
     eta_at: float | None = None
     """Unix time at which training should end."""
@@ -113,7 +116,7 @@ def _apply(change: Change, event: Event) -> Change:
             change = dataclasses.replace(change, restarted=progress.step > 0 and progress.state_step == 0)
             progress = dataclasses.replace(progress, phase="preparing", doing="", eta_at=None)
             if change.restarted:
-                progress = dataclasses.replace(progress, epoch=0, step=0)
+                progress = dataclasses.replace(progress, epoch=0, step=0, validation_loss=None)
         case Preparing():
             progress = dataclasses.replace(progress, phase="preparing", doing=body.doing)
         case Caching():
@@ -123,6 +126,8 @@ def _apply(change: Change, event: Event) -> Change:
             change = dataclasses.replace(change, resumed=body)
         case Step():
             progress = _stepped(progress, body, event.at)
+        case Validated():
+            progress = dataclasses.replace(progress, validation_loss=body.loss)
         case Sample():
             if body.command or body.step > progress.sampled_step:
                 change = dataclasses.replace(change, samples=(*change.samples, body))

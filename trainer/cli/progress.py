@@ -88,6 +88,8 @@ def describe(body: events.Body) -> str | None:
             return f"Going on from step {body.step} (epoch {body.epoch}) of attempt {body.from_attempt}"
         case events.Checkpoint():
             return f"Checkpoint of epoch {body.epoch}: {body.file} ({body.bytes / 1e6:.1f} MB)"
+        case events.Validated():
+            return f"Validation loss after epoch {body.epoch}: {body.loss:.4f}"
         case events.Sample():
             return f"Samples of epoch {body.epoch}: {body.grid}"
         case events.CommandDone():

@@ -76,6 +76,11 @@ def tell_end(job: JobFolder, attempt: int, code: Exit, out: Path | None, say: Ca
         return
     path = export(job, attempt, out) if out else job.file(attempt, finished.file)
     say(f"Finished: {path} ({finished.bytes / 1e6:.1f} MB), {finished.step} steps")
+    if finished.message:
+        say(finished.message)
+    plot = job.attempt(attempt) / "loss.png"
+    if plot.exists():
+        say(f"Loss plot: {plot} (TensorBoard: tensorboard --logdir {shlex.quote(str(plot.parent.parent))})")
     samples = sorted((job.attempt(attempt) / "samples").glob("*-grid.*"))
     if samples:
         say(f"Samples: {samples[-1]} (all in {samples[-1].parent})")

@@ -30,7 +30,7 @@ def command(args: argparse.Namespace, say: Callable[[str], None]) -> Exit:
     job = make_job(request, say)
     spec = job.spec()
     size = estimate(spec.images_per_epoch, spec.config)
-    say(f"{spec.name}: {spec.config.epochs} epochs, {size.steps} steps, {size.checkpoints} checkpoints")
+    say(f"{spec.name}: {size.epochs} epochs, {size.steps} steps, {size.checkpoints} checkpoints")
     return train_attempt(job, open_next_attempt(job), args, say)
 
 

@@ -80,6 +80,10 @@ class JobChannel(Protocol):
     def workspace(self) -> Path:
         """Scratch folder of this attempt on local disk; may be deleted once the attempt has ended."""
 
+    @property
+    def tensorboard(self) -> Path:
+        """Folder of this attempt on local disk for TensorBoard's growing files, which are kept; raises ChannelError."""
+
     def spec(self) -> JobSpec:
         """The job; raises InvalidJob or InvalidConfig."""
 
@@ -102,11 +106,12 @@ class JobChannel(Protocol):
         """All events of this attempt so far."""
 
     def put_file(self, name: str, source: Path) -> None:
-        """Keep a finished file as `lora/…`, `samples/…` or `effective.json`; the source must not change afterwards."""
+        """Keep a finished file as `lora/…`, `samples/…`, `loss.png` or `effective.json` (these two may be kept anew);
+        the source must not change afterwards."""
 
     def put_state(self, folder: Path, step: int) -> None:
-        """Keep a resume state: a folder of plain files in the workspace, which is consumed. A manifest with sizes and
-        sha256 is added; the newest two states of the attempt are kept."""
+        """Keep a resume state: a folder of plain files in the workspace, which is consumed. A manifest with schema,
+        step, and each file's size and sha256 is added; the newest two states of the attempt are kept."""
 
     def states(self) -> Iterator[tuple[int, int, Path]]:
         """Resume states that verify, newest step first, of this and all earlier attempts: (step, attempt, folder)."""

@@ -26,9 +26,12 @@ from trainer.contract.folder import JobFolder
 from trainer.contract.spec import PICTURE_FILE, JobSpec
 
 MANIFEST = "manifest.json"
+STATE_SCHEMA = 2
+"""Version of a state's manifest and files; a state of another version is none."""
 STATES_KEPT = 2
 _STATE = re.compile(r"step-(\d{8})", re.ASCII)
-_KEPT_FILE = re.compile(r"effective\.json|(?:lora|samples)/[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_REPLACEABLE = ("effective.json", "loss.png")
+_KEPT_FILE = re.compile(r"effective\.json|loss\.png|(?:lora|samples)/[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
 class DirectoryChannel:
@@ -64,11 +67,19 @@ class DirectoryChannel:
     @property
     def workspace(self) -> Path:
         """`work/` in the attempt's folder, made on first use."""
-        path = self._folder / "work"
+        return self._made("work")
+
+    @property
+    def tensorboard(self) -> Path:
+        """`tensorboard/` in the attempt's folder, made on first use."""
+        return self._made("tensorboard")
+
+    def _made(self, name: str) -> Path:
+        path = self._folder / name
         try:
             path.mkdir(exist_ok=True)
         except OSError as error:
-            raise ChannelError(f"cannot make {path.name}: {error.strerror or error}; free some disk space") from error
+            raise ChannelError(f"cannot make {name}: {error.strerror or error}; free some disk space") from error
         return path
 
     def spec(self) -> JobSpec:
@@ -142,14 +153,16 @@ class DirectoryChannel:
             raise _no_events(error) from error
 
     def put_file(self, name: str, source: Path) -> None:
-        """Keep a finished file under the attempt's folder; only effective.json may be kept anew."""
+        """Keep a finished file under the attempt's folder; only effective.json and loss.png may be kept anew."""
         self._check_current()
         if not _KEPT_FILE.fullmatch(name):
-            raise ChannelError(f"a file cannot be kept as {name!r:.80}; lora/…, samples/… and effective.json can")
+            raise ChannelError(
+                f"a file cannot be kept as {name!r:.80}; lora/…, samples/…, {' and '.join(_REPLACEABLE)} can"
+            )
         target = self._job.file(self._attempt, name)
         reach(f"file.{target.suffix[1:]}.before")
         try:
-            if name != "effective.json" and target.exists() and sha256_file(target) != sha256_file(source):
+            if name not in _REPLACEABLE and target.exists() and sha256_file(target) != sha256_file(source):
                 raise ChannelError(f"{name} exists already with other contents")
             target.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -168,7 +181,7 @@ class DirectoryChannel:
                 return
             shutil.rmtree(final, ignore_errors=True)  # damaged
             names = sorted(path.name for path in folder.iterdir() if path.name != MANIFEST)
-            write_json(folder / MANIFEST, {"step": step, "files": manifest_of(folder, names)})
+            write_json(folder / MANIFEST, {"schema": STATE_SCHEMA, "step": step, "files": manifest_of(folder, names)})
             reach("state.manifest")
             states.mkdir(exist_ok=True)
             publish_folder(folder, final)
@@ -197,7 +210,8 @@ def verifies(state: Path, step: int) -> bool:
     try:
         manifest = json.loads((state / MANIFEST).read_bytes())
         names = {path.name for path in state.iterdir()} - {MANIFEST}
-        return bool(manifest["step"] == step and manifest["files"] == manifest_of(state, names))
+        known = manifest["schema"] == STATE_SCHEMA and manifest["step"] == step
+        return bool(known and manifest["files"] == manifest_of(state, names))
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return False
 

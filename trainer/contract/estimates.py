@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from trainer.contract.config import TrainConfig
 
-PARAMETERS_PER_RANK = {"kohya": 2_659_840, "attention": 1_451_520}
+PARAMETERS_PER_RANK: Mapping[str, int] = MappingProxyType({"kohya": 2_659_840, "attention": 1_451_520})
 """LoRA parameters per rank on SDXL's UNet: sums of in + out features over kohya's 722 modules, or 560 of attention."""
+CONVOLUTIONS_PER_RANK = 355_840
+"""On its 3x3 convolutions in residual blocks and samplers: 9 in + out channels each."""
+TEXT_ENCODER_1_PER_RANK, TEXT_ENCODER_2_PER_RANK = 165_888, 737_280
+"""On the text encoders: in + out features of q, k, v, out and both layers of the MLP, 12 and 32 times."""
+_BYTES: Mapping[str, int] = MappingProxyType({"fp16": 2, "bf16": 2, "fp32": 4})
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +24,7 @@ class Estimate:
 
     steps_per_epoch: int
     steps: int
+    epochs: int
     checkpoints: int
     samples: int
     file_bytes: int
@@ -30,21 +38,42 @@ def steps_per_epoch(images_per_epoch: int, config: TrainConfig) -> int:
     return math.ceil(images_per_epoch / (config.batch_size * config.gradient_accumulation))
 
 
-def checkpoint_epochs(config: TrainConfig) -> list[int]:
+def total_steps(per_epoch: int, config: TrainConfig) -> int:
+    """Optimizer steps of the whole run: all epochs', or `max_steps` where that ends it earlier."""
+    steps = per_epoch * config.epochs
+    return min(steps, config.max_steps) if config.max_steps else steps
+
+
+def total_epochs(per_epoch: int, config: TrainConfig) -> int:
+    """Epochs of the whole run; `max_steps` may cut the last one short."""
+    return math.ceil(total_steps(per_epoch, config) / per_epoch)
+
+
+def checkpoint_epochs(epochs: int, every: int) -> list[int]:
     """Epochs after which a LoRA file is kept: every n-th, and the last."""
-    epochs = list(range(config.checkpoint_every_epochs, config.epochs + 1, config.checkpoint_every_epochs))
-    return epochs if epochs[-1:] == [config.epochs] else [*epochs, config.epochs]
+    kept = list(range(every, epochs + 1, every))
+    return kept if kept[-1:] == [epochs] else [*kept, epochs]
+
+
+def file_bytes(config: TrainConfig) -> int:
+    """Size of one LoRA file on SDXL, in bytes, without the header and DoRA's magnitudes (below 2 % at rank 32)."""
+    parameters = config.rank * PARAMETERS_PER_RANK[config.targets] + config.conv_rank * CONVOLUTIONS_PER_RANK
+    parameters += config.rank * TEXT_ENCODER_1_PER_RANK * config.text_encoder_1
+    parameters += config.rank * TEXT_ENCODER_2_PER_RANK * config.text_encoder_2
+    return parameters * _BYTES[config.file_precision]
 
 
 def estimate(images_per_epoch: int, config: TrainConfig, seconds_per_image: float | None = None) -> Estimate:
     """The job's size; `seconds_per_image` is this machine's measured rate for the same resolution, if known."""
     per_epoch = steps_per_epoch(images_per_epoch, config)
-    checkpoints = len(checkpoint_epochs(config))
+    steps, epochs = total_steps(per_epoch, config), total_epochs(per_epoch, config)
+    checkpoints = len(checkpoint_epochs(epochs, config.checkpoint_every_epochs))
     return Estimate(
         steps_per_epoch=per_epoch,
-        steps=per_epoch * config.epochs,
+        steps=steps,
+        epochs=epochs,
         checkpoints=checkpoints,
         samples=checkpoints * config.sample_count,
-        file_bytes=2 * config.rank * PARAMETERS_PER_RANK[config.targets],
-        seconds=None if seconds_per_image is None else seconds_per_image * images_per_epoch * config.epochs,
+        file_bytes=file_bytes(config),
+        seconds=None if seconds_per_image is None else seconds_per_image * images_per_epoch * steps / per_epoch,
     )

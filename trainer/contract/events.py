@@ -100,6 +100,16 @@ class Checkpoint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Validated:
+    """The loss on the pictures held back, at the end of an epoch; its noise and timesteps are always the same."""
+
+    kind: ClassVar[str] = "validated"
+    epoch: int
+    step: int
+    loss: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class State:
     """A resume state is safe on disk."""
 
@@ -152,6 +162,8 @@ class Finished:
     bytes: int
     training_seconds: float
     """Time spent in steps, over all attempts."""
+    message: str = ""
+    """Why it ended before its planned length, in one sentence; empty where it did not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,6 +194,7 @@ Body = (
     | Step
     | Sample
     | Checkpoint
+    | Validated
     | State
     | CommandDone
     | Paused

@@ -39,7 +39,8 @@ class JobFolder:
 
     @classmethod
     def create(cls, root: Path, spec: JobSpec, source_of: Callable[[str], Path]) -> JobFolder:
-        """Write a new job below `root`, whole or not at all; `source_of` gives the path of each picture file.
+        """Write a new job below `root`, whole or not at all; `source_of` gives the path of each picture
+        and mask.
 
         Raises ChannelError when the disk refuses or the job exists already, InvalidJob when a picture's bytes are not
         those its name promises.
@@ -52,7 +53,7 @@ class JobFolder:
                 raise ChannelError(f"job {spec.job_id} exists already")
             for name in ("dataset", "attempts"):
                 (temporary / name).mkdir(parents=True)
-            for file in sorted({picture.file for picture in spec.pictures}):
+            for file in sorted({name for picture in spec.pictures for name in (picture.file, picture.mask) if name}):
                 copy_durable(source_of(file), temporary / "dataset" / file)
                 if sha256_file(temporary / "dataset" / file) != file.partition(".")[0]:
                     raise InvalidJob(f"picture {file[:12]} has changed since it was stored; add it again")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from trainer.contract.channel import Command, JobChannel
 from trainer.contract.config import TrainConfig
-from trainer.contract.estimates import checkpoint_epochs
-from trainer.contract.events import Checkpoint, CommandDone, Step
+from trainer.contract.estimates import checkpoint_epochs, total_epochs, total_steps
+from trainer.contract.events import Checkpoint, CommandDone, Step, Validated
 from trainer.data.sampler import Batch, Sampler
 from trainer.errors import NanLoss
 from trainer.model.device import peak_memory
@@ -33,6 +35,8 @@ class Loop:
     keeper: Keeper
     learner: Learner
     sampler: Sampler
+    held_back: Sequence[int]
+    """Pictures the validation loss is measured on, after every epoch; none where the settings hold none back."""
     config: TrainConfig
     """The settings in force; an extension replaces them."""
     position: Position
@@ -46,18 +50,31 @@ class Loop:
     _told_at: float = field(default=float("-inf"), init=False)
     _state_at: float = field(default_factory=time.monotonic, init=False)
     _keeping_seconds: float = field(default=0.0, init=False)
-    """Time the last checkpoint with its samples took, for the estimate."""
+    """Time the last checkpoint with its samples took, for the estimate …"""
+    _validating_seconds: float = field(default=0.0, init=False)
+    """… and the last validation."""
 
     @property
     def steps(self) -> int:
         """Optimizer steps of the whole run."""
-        return self.sampler.steps_per_epoch * self.config.epochs
+        return total_steps(self.sampler.steps_per_epoch, self.config)
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of the whole run."""
+        return total_epochs(self.sampler.steps_per_epoch, self.config)
+
+    @property
+    def has_given_up(self) -> bool:
+        """The validation loss has not fallen for `patience` epochs, and nobody has extended the run since."""
+        return self.position.given_up >= self.config.epochs
 
     def run(self) -> None:
         """Train until all epochs are done. Raises Asked between two steps when the run should end earlier."""
         self._answer()
-        while self.position.epoch <= self.config.epochs:
-            for batches in self.sampler.epoch(self.position.epoch)[self.position.done :]:
+        while self.position.epoch <= self.epochs and not self.has_given_up:
+            left = self.steps - self.position.step
+            for batches in self.sampler.epoch(self.position.epoch)[self.position.done :][:left]:
                 self._between()
                 self._step(batches)
             self._between()
@@ -75,45 +92,49 @@ class Loop:
         self.position = self.position.evolve(step=step, done=self.position.done + 1)
         now = time.monotonic()
         told = now - self._told_at >= REPORT_SECONDS or step == self.steps
-        loss = self._read_loss(step) if told else 0.0
+        losses = self._read_losses(step) if told else (0.0, 0.0)
         seconds = time.perf_counter() - begun
         self._pace.count(sum(map(len, batches)), seconds)
         self.position = self.position.evolve(training_seconds=self.position.training_seconds + seconds)
         if told:
-            self._tell(loss, rate)
+            self._tell(*losses, rate)
             self._told_at = now
 
-    def _read_loss(self, step: int) -> float:
+    def _read_losses(self, step: int) -> tuple[float, float]:
         """The loss of this step and the smoothed one, from the device (waits for it). Raises NanLoss."""
         tally = self.learner.tally
         if not bool(tally.sound):
             raise NanLoss(step, self.config.learning_rate)
         assert tally.smoothed is not None
-        self.position = self.position.evolve(smoothed_loss=float(tally.smoothed))
-        return float(tally.loss)
+        return float(tally.loss), float(tally.smoothed)
 
-    def _tell(self, loss: float, rate: float) -> None:
+    def _tell(self, loss: float, smoothed: float, rate: float) -> None:
         self._pace.report()
-        self.report.tell(
-            Step(
-                epoch=self.position.epoch,
-                epochs=self.config.epochs,
-                step=self.position.step,
-                steps=self.steps,
-                loss=loss,
-                smoothed_loss=self.position.smoothed_loss or 0.0,
-                learning_rate=rate,
-                seconds_per_step=self._pace.seconds_per_step,
-                images_per_second=self._pace.images_per_second,
-                vram_bytes=peak_memory(self.learner.device),
-                eta_seconds=self._eta(),
-            )
+        body = Step(
+            epoch=self.position.epoch,
+            epochs=self.epochs,
+            step=self.position.step,
+            steps=self.steps,
+            loss=loss,
+            smoothed_loss=smoothed,
+            learning_rate=rate,
+            seconds_per_step=self._pace.seconds_per_step,
+            images_per_second=self._pace.images_per_second,
+            vram_bytes=peak_memory(self.learner.device),
+            eta_seconds=self._eta(),
         )
+        self.report.tell(body)
+        self.keeper.viewer.step(body, {"unet": rate})
 
     def _eta(self) -> float:
-        """Time for the steps left, and for the checkpoints left at the last one's price."""
-        to_keep = sum(epoch >= self.position.epoch for epoch in checkpoint_epochs(self.config))
-        return (self.steps - self.position.step) * self._pace.seconds_per_step + to_keep * self._keeping_seconds
+        """Time for the steps left, and for the validations and checkpoints left at the last one's price."""
+        to_keep = sum(epoch >= self.position.epoch for epoch in self._checkpoint_epochs())
+        to_validate = self.epochs + 1 - self.position.epoch
+        steps = (self.steps - self.position.step) * self._pace.seconds_per_step
+        return steps + to_keep * self._keeping_seconds + to_validate * self._validating_seconds
+
+    def _checkpoint_epochs(self) -> list[int]:
+        return checkpoint_epochs(self.epochs, self.config.checkpoint_every_epochs)
 
     # --- between steps --------------------------------------------------------------------------------------------
     def _between(self) -> None:
@@ -128,23 +149,44 @@ class Loop:
         self._state_at = time.monotonic()
         if self.state_step == self.position.step:
             return
-        smoothed = self.learner.tally.smoothed
-        if smoothed is not None:
-            self.position = self.position.evolve(smoothed_loss=float(smoothed))
         self.keeper.state(self.position, self.config)
         self.state_step = self.position.step
 
     def _end_epoch(self) -> None:
-        """The checkpoint and samples of an epoch that is due for them, then the next epoch."""
+        """The validation of an epoch, its checkpoint and samples where they are due, then the next epoch.
+
+        The position moves on last: an epoch whose end was interrupted is ended again.
+        """
         epoch = self.position.epoch
-        if epoch in checkpoint_epochs(self.config):
+        following = self._validated() if self.held_back else self.position
+        gives_up = following.given_up > self.position.given_up
+        if gives_up or epoch in self._checkpoint_epochs():
             begun = time.perf_counter()
             self.keep(f"epoch-{epoch:03d}", epoch)
             if self.config.sample_count:
                 sample = self.keeper.samples(f"epoch-{epoch:03d}", self.position, self.config, self.wishes.check)
                 self.report.tell(sample)
             self._keeping_seconds = time.perf_counter() - begun
-        self.position = self.position.evolve(epoch=epoch + 1, done=0)
+        self.position = following.evolve(epoch=epoch + 1, done=0)
+
+    def _validated(self) -> Position:
+        """The position once the loss on the pictures held back is measured and told. Raises NanLoss."""
+        self.report.begin("validating")
+        begun = time.perf_counter()
+        with self.learner.averaged():
+            loss = self.learner.validate(self.held_back)
+        self._validating_seconds = time.perf_counter() - begun
+        here = self.position
+        if not math.isfinite(loss):
+            raise NanLoss(here.step, self.config.learning_rate)
+        body = Validated(epoch=here.epoch, step=here.step, loss=loss)
+        self.report.tell(body)
+        self.keeper.viewer.validated(body)
+        if here.best_loss is None or loss < here.best_loss:
+            return here.evolve(best_loss=loss, best_epoch=here.epoch, unimproved=0)
+        if 0 < self.config.patience <= here.unimproved + 1:
+            return here.evolve(unimproved=0, given_up=self.config.epochs)
+        return here.evolve(unimproved=here.unimproved + 1)
 
     def keep(self, name: str, epochs_done: int) -> Checkpoint:
         """Keep the LoRA file of this position."""

@@ -1,9 +1,11 @@
 """Resume states: everything a run goes on from, as safetensors and JSON, never a pickle.
 
-    lora.safetensors       the LoRA's weights, in their own number format
-    optimizer.safetensors  AdamW's moments and step counts, `<weight>|<field>`
-    position.json          where in the run
+    learner.safetensors  weights, the optimizer's memory, averages: whatever the learner says it consists of
+    learner.json         its plain values
+    position.json        where in the run, and the settings it was made with
+    history.json         the losses so far, for the plot and TensorBoard
 
+The channel adds manifest.json with each file's size and sha256, and gives the folder its name once all is on disk.
 No random state is in it: all randomness derives from the seed and the position (see trainer.data.randomness).
 """
 
@@ -16,11 +18,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import load_file, save_file
-from torch.nn import Parameter
+from torch import Tensor
 
-from trainer.model.lora import put_weights
+from trainer.contract.config import TrainConfig
+from trainer.contract.durable import json_bytes
+from trainer.errors import OtherSettings
+from trainer.seeing.history import History
+
+BINDING = (
+    # They give the tensors their number, shape and meaning.
+    *("rank", "alpha", "targets", "conv_rank", "conv_alpha", "decompose", "rank_stabilised"),
+    *("text_encoder_1", "text_encoder_2", "optimizer", "ema_decay", "precision"),
+    # And these say what the steps of an epoch are, so that a place in it means the same.
+    *("seed", "batch_size", "gradient_accumulation", "validation_share", "resolution", "bucket_step", "square"),
+)
+"""Settings that must be the same for a state to be gone on from; others (epochs, rates) may have been changed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,47 +48,68 @@ class Position:
     """Optimizer steps done in all."""
     training_seconds: float = 0.0
     """Time spent in steps, over all attempts."""
-    smoothed_loss: float | None = None
     started_at: float
     """Unix time at which the first attempt began."""
+    best_loss: float | None = None
+    """Lowest validation loss so far …"""
+    best_epoch: int = 0
+    """… and the epoch it was measured after."""
+    unimproved: int = 0
+    """Validations since then."""
+    given_up: int = 0
+    """Epochs of the plan that patience ended; a run extended beyond them goes on."""
 
     def evolve(self, **changes: Any) -> Position:
         """This position with some fields changed."""
         return dataclasses.replace(self, **changes)
 
 
-def save_state(
-    folder: Path, weights: Mapping[str, Parameter], optimizer: torch.optim.Optimizer, position: Position
-) -> None:
-    """Write a state into an empty folder. Raises OSError."""
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a state folder holds."""
+
+    tensors: Mapping[str, Tensor]
+    """The learner's, as its `state` gives them."""
+    values: Mapping[str, Any]
+    position: Position
+    settings: Mapping[str, Any]
+    """Those in force when it was made, as `TrainConfig.to_mapping` gives them."""
+    history: History
+
+
+def save_state(folder: Path, state: State) -> None:
+    """Write a state into a new folder. Raises OSError or SafetensorError when the disk refuses."""
     folder.mkdir(parents=True)
     save_file(
-        {name: weight.detach().cpu().contiguous() for name, weight in weights.items()}, folder / "lora.safetensors"
+        {name: tensor.detach().cpu().contiguous() for name, tensor in state.tensors.items()},
+        folder / "learner.safetensors",
     )
-    moments = {
-        f"{name}|{field}": value.detach().cpu().contiguous()
-        for name, weight in weights.items()
-        for field, value in optimizer.state.get(weight, {}).items()
-    }
-    save_file(moments, folder / "optimizer.safetensors")
-    (folder / "position.json").write_text(json.dumps(dataclasses.asdict(position), indent=1))
+    position = {"position": dataclasses.asdict(state.position), "settings": dict(state.settings)}
+    values = {"learner": dict(state.values), "position": position, "history": state.history.to_json()}
+    for name, value in values.items():
+        (folder / f"{name}.json").write_bytes(json_bytes(value))
 
 
-def load_state(folder: Path, weights: Mapping[str, Parameter], optimizer: torch.optim.Optimizer) -> Position:
-    """Put a state back and return its position.
+def load_state(folder: Path) -> State:
+    """The state of a folder that verifies.
 
-    Raises ValueError when it belongs to another LoRA, OSError or SafetensorError when it cannot be read;
-    nothing has changed then.
+    Raises OSError or SafetensorError when it cannot be read, ValueError, KeyError or TypeError when it holds anything
+    else than `save_state` writes.
     """
-    position = Position(**json.loads((folder / "position.json").read_bytes()))
-    saved = load_file(folder / "lora.safetensors")
-    moments = load_file(folder / "optimizer.safetensors")
-    put_weights(weights, saved)
-    optimizer.state.clear()
-    for key, value in moments.items():
-        name, _, field = key.rpartition("|")
-        weight = weights[name]
-        # AdamW counts steps on the CPU unless it is fused; the moments live where the weight lives.
-        on_cpu = field == "step" and not optimizer.defaults["fused"]
-        optimizer.state[weight][field] = value if on_cpu else value.to(weight.device)
-    return position
+    values, place, history = (
+        json.loads((folder / f"{name}.json").read_bytes()) for name in ("learner", "position", "history")
+    )
+    tensors = load_file(folder / "learner.safetensors")
+    return State(tensors, values, Position(**place["position"]), place["settings"], History.from_json(history))
+
+
+def check_settings(state: State, config: TrainConfig) -> None:
+    """Raise OtherSettings when the state was made with settings that the config's cannot go on from."""
+    now = config.to_mapping()
+    different = [
+        f"{name} was {state.settings.get(name)!r}, is {now[name]!r}"
+        for name in BINDING
+        if state.settings.get(name) != now[name]
+    ]
+    if different:
+        raise OtherSettings(", ".join(different))

@@ -57,6 +57,8 @@ def extend(config: TrainConfig, command: Command) -> tuple[TrainConfig, str | No
     """The config lengthened by the command, and why not, if it cannot be."""
     if command.epochs < 1:
         return config, "an extension needs at least 1 epoch"
+    if config.max_steps:
+        return config, f"this training ends after max_steps = {config.max_steps}, whatever its epochs"
     try:
         return config.with_overrides({"epochs": config.epochs + command.epochs}), None
     except InvalidConfig as error:

@@ -21,6 +21,7 @@ from trainer.contract.events import (
     Sample,
     State,
     Step,
+    Validated,
 )
 
 NOTHING = Progress()
@@ -50,6 +51,12 @@ def sample(number, command=0):
 
 def told(*bodies, start=NOTHING, gap=1.0):
     return apply_events(start, [Event(n, 1000.0 + n * gap, body) for n, body in enumerate(bodies, 1)])
+
+
+def test_the_newest_validation_loss_is_known_until_the_training_begins_anew():
+    change = told(CLAIMED, step(4), Validated(epoch=1, step=4, loss=0.25), Validated(epoch=2, step=8, loss=0.125))
+    assert change.progress.validation_loss == 0.125
+    assert told(CLAIMED, start=change.progress).progress.validation_loss is None
 
 
 def test_a_run_from_claim_to_finish():

@@ -28,6 +28,7 @@ EVERY_KIND = (
     ),
     events.Sample(epoch=1, step=3, files=("samples/a.webp",), grid="samples/g.webp", prompts=("lisaxl ❤",), command=2),
     events.Checkpoint(epoch=1, step=3, file="lora/epoch-001.safetensors", sha256="0" * 64, bytes=9),
+    events.Validated(epoch=1, step=3, loss=0.125),
     events.State(epoch=1, step=3),
     events.CommandDone(number=2, ok=True, message="drawn"),
     events.Heartbeat(),

@@ -1,0 +1,96 @@
+"""What a run shows of itself beside its events: TensorBoard and the loss plot. Neither may ever end a training."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from trainer.contract.channel import JobChannel
+from trainer.contract.errors import ChannelError
+from trainer.contract.events import Checkpoint, Step, Validated
+from trainer.seeing.history import History, Mark, Point
+from trainer.seeing.plot import draw_plot
+
+if TYPE_CHECKING:
+    from trainer.seeing.board import Board
+
+PLOT = "loss.png"
+_log = logging.getLogger(__name__)
+
+
+class Viewer:
+    """Keeps the history, and shows it; what the disk refuses is a warning, and StaleAttempt passes."""
+
+    def __init__(self, channel: JobChannel, name: str, history: History) -> None:
+        """`name` is the training's, for the plot; `history` is what earlier attempts have shown."""
+        self.history = history
+        self._channel = channel
+        self._name = name
+        self._board = _board(channel, history)
+
+    def step(self, body: Step, rates: Mapping[str, float]) -> None:
+        """A reported step, with the learning rate of each group of weights."""
+        point = Point.of(body, rates, time.time())
+        self.history.add(point)
+        self._on_board(lambda board: board.point(point))
+
+    def validated(self, body: Validated) -> None:
+        """The loss on the pictures held back."""
+        mark = Mark(body.step, body.epoch, body.loss)
+        self.history.add_validation(mark)
+        self._on_board(lambda board: board.validation(mark, time.time()))
+
+    def samples(self, pictures: Sequence[Image.Image], step: int) -> None:
+        """Pictures drawn now."""
+        self._on_board(lambda board: board.samples(pictures, step))
+
+    def checkpoint(self, body: Checkpoint) -> None:
+        """A LoRA file was kept: the plot is drawn anew."""
+        self.history.add_checkpoint(Mark(body.step, body.epoch))
+        self.plot()
+
+    def plot(self) -> None:
+        """Draw the plot anew, if there is anything to draw."""
+        if not self.history.points:
+            return
+        try:
+            path = self._channel.workspace / PLOT
+            draw_plot(self.history, self._name).save(path)
+            self._channel.put_file(PLOT, path)
+            path.unlink()
+        except (OSError, ChannelError) as error:
+            _log.warning("the loss plot could not be kept: %s", error)
+
+    def close(self) -> None:
+        """Nothing more is shown."""
+        if self._board is not None:
+            self._board.close()
+            self._board = None
+
+    def _on_board(self, show: Callable[[Board], None]) -> None:
+        if self._board is None:
+            return
+        try:
+            show(self._board)
+        except OSError as error:
+            _log.warning("nothing more is written for TensorBoard: %s", error)
+            self.close()
+
+
+def _board(channel: JobChannel, history: History) -> Board | None:
+    """A board, where tensorboardX is installed and the disk takes it."""
+    if find_spec("tensorboardX") is None:
+        _log.warning("there will be nothing for TensorBoard: install it with pip install 'lorelei[trainer]'")
+        return None
+    from trainer.seeing.board import Board
+
+    try:
+        return Board(channel.tensorboard, history)
+    except (OSError, ChannelError) as error:
+        _log.warning("nothing is written for TensorBoard: %s", error)
+        return None
