@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 from trainer.contract.config import TrainConfig
+from trainer.contract.epoch import check_pictures, held_back, repeats_in_epoch
 from trainer.contract.errors import InvalidConfig, InvalidJob, unknown_name
 
 SCHEMA = 2
@@ -104,6 +105,7 @@ class JobSpec:
             raise InvalidJob(f"kind must be one of {', '.join(KINDS)}, not {self.kind!r}")
         if not self.pictures:
             raise InvalidJob("the job has no pictures; add some first")
+        check_pictures(self.pictures, self.config.validation_share)
         if not all(map(_is_text, self.sample_prompts)):
             raise InvalidJob("a sample prompt is empty")
         if self.config.sample_count and not self.sample_prompts:
@@ -111,8 +113,9 @@ class JobSpec:
 
     @property
     def images_per_epoch(self) -> int:
-        """Pictures of one epoch, repeats counted."""
-        return sum(picture.repeats for picture in self.pictures)
+        """Pictures of one epoch, repeats and regularisation pictures counted, those held back not."""
+        held = held_back(self.pictures, self.config.validation_share, self.config.seed)
+        return sum(repeats_in_epoch(self.pictures, held))
 
     def to_json(self) -> dict[str, Any]:
         """Plain value for job.json."""

@@ -8,19 +8,20 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL
+from PIL import Image
 from torch import Tensor
 
 from trainer.contract.config import TrainConfig
 from trainer.contract.epoch import held_back, repeats_in_epoch
 from trainer.contract.spec import JobSpec
-from trainer.data.buckets import Bucket, Fit, bucket_for, fit
-from trainer.data.caption import caption_for_step
-from trainer.data.latents import encode_latent
-from trainer.data.pictures import upright_size
+from trainer.data.buckets import Bucket, Fit, fit_picture
+from trainer.data.caption import caption_for_step, tags_change
+from trainer.data.latents import LatentEncoder
+from trainer.data.pictures import open_mask, to_mask, upright_size
 from trainer.data.preserved import without_trigger
 from trainer.data.randomness import derive, generator
-from trainer.data.texts import TextCache
+from trainer.data.texts import Texts
+from trainer.errors import BadPicture
 from trainer.model.device import send
 
 
@@ -72,7 +73,7 @@ class TrainingSet:
     """All pictures of a job, encoded; indexed by their place in the spec."""
 
     pictures: Sequence[Encoded]
-    texts: TextCache
+    texts: Texts
     scaling_factor: float
     """Of the VAE: what brings its latents to about unit variance (0.13025 for SDXL)."""
     config: TrainConfig
@@ -167,45 +168,61 @@ def _masks(views: Sequence[View]) -> Tensor | None:
     return torch.stack([torch.ones_like(view.latent[0, :1]) if view.mask is None else view.mask for view in views])
 
 
-def fits_of(paths: Sequence[Path], config: TrainConfig) -> list[Fit]:
-    """How each picture comes into its bucket; raises BadPicture."""
-    sizes = [upright_size(path) for path in paths]
-    return [
-        fit(*size, bucket_for(*size, config.resolution, config.bucket_step, square=config.square)) for size in sizes
-    ]
-
-
 def encode_all(
     spec: JobSpec,
-    paths: Sequence[Path],
+    file: Callable[[str], Path],
     config: TrainConfig,
-    vae: AutoencoderKL,
-    texts: TextCache,
+    encoder: LatentEncoder,
+    texts: Texts,
     progress: Callable[[int, int], None],
 ) -> TrainingSet:
     """Encode every picture and every caption known beforehand; calls `progress(done, total)` after each picture.
 
-    Raises BadPicture; whatever `progress` raises ends it.
+    `file` gives the path of a picture or mask by its name. Raises BadPicture; whatever `file` and `progress` raise
+    ends it.
     """
+    paths = [file(picture.file) for picture in spec.pictures]
+    fits = [
+        fit_picture(*upright_size(path), config, picture.focus)
+        for path, picture in zip(paths, spec.pictures, strict=True)
+    ]
     held = held_back(spec.pictures, config.validation_share, config.seed)
     repeats = repeats_in_epoch(spec.pictures, held)
-    if config.caption_dropout:
-        texts.keep("")
+    _keep_texts(spec, config, texts)
     pictures: list[Encoded] = []
-    for number, (path, fitted) in enumerate(zip(paths, fits_of(paths, config), strict=True)):
-        picture = spec.pictures[number]
-        if not config.shuffle_caption:
-            texts.keep(picture.caption)
-            if config.preservation_weight:
-                texts.keep(without_trigger(picture.caption, spec.trigger))
+    for number, picture in enumerate(spec.pictures):
+        mask = open_mask(file(picture.mask), paths[number]) if config.masked_loss and picture.mask else None
+        sides = (fits[number], fits[number].mirror()) if config.flip else (fits[number],)
         pictures.append(
             Encoded(
                 caption=picture.caption,
-                views=(View(fitted, encode_latent(vae, path, fitted)),),
+                views=tuple(_view(encoder, paths[number], side, mask) for side in sides),
                 repeats=repeats[number],
                 held_back=number in held,
                 weight=config.prior_weight if picture.regularisation else 1.0,
             )
         )
         progress(len(pictures), len(paths))
-    return TrainingSet(pictures, texts, vae.config.scaling_factor, config, spec.trigger)
+    encoder.close()
+    return TrainingSet(pictures, texts, encoder.scaling_factor, config, spec.trigger)
+
+
+def _view(encoder: LatentEncoder, path: Path, fitted: Fit, mask: Image.Image | None) -> View:
+    """The picture that way round; raises BadPicture."""
+    latent = encoder.encode(path, fitted)
+    if mask is None:
+        return View(fitted, latent)
+    share = to_mask(mask, fitted)
+    if not share.any():
+        raise BadPicture(path.name[:12], "has a mask that hides all that is shown of it")
+    return View(fitted, latent, send(share, latent.device))
+
+
+def _keep_texts(spec: JobSpec, config: TrainConfig, texts: Texts) -> None:
+    """Encode the captions that are known beforehand."""
+    if config.caption_dropout:
+        texts.keep("")
+    for caption in () if tags_change(config) else (picture.caption for picture in spec.pictures):
+        texts.keep(caption)
+        if config.preservation_weight:
+            texts.keep(without_trigger(caption, spec.trigger))

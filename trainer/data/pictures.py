@@ -1,4 +1,4 @@
-"""From a picture file to the pixels the VAE reads."""
+"""From a picture file to the pixels the VAE reads, and from its mask to where the loss counts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import numpy as np
 import torch
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
+from torch.nn import functional
 
+from trainer.contract.limits import LATENT_FACTOR
 from trainer.data.buckets import Fit
 from trainer.errors import BadPicture
 
@@ -33,6 +35,21 @@ def upright_size(path: Path) -> tuple[int, int]:
         return (height, width) if turned else (width, height)
 
 
+def open_mask(path: Path, picture: Path) -> Image.Image:
+    """The picture's mask upright, in shades of grey. Raises BadPicture, naming the picture."""
+    try:
+        with _decoding(path), Image.open(path, formats=("PNG",)) as image:
+            image.load()
+            mask = ImageOps.exif_transpose(image).convert("L")
+    except BadPicture as error:
+        raise BadPicture(picture.name[:12], "has a mask that cannot be read (it is damaged, or no PNG)") from error
+    size = upright_size(picture)
+    if mask.size != size:
+        found, wanted = (" x ".join(map(str, sides)) for sides in (mask.size, size))
+        raise BadPicture(picture.name[:12], f"has a mask of {found} pixels where its own size is {wanted}")
+    return mask
+
+
 @contextmanager
 def _decoding(path: Path) -> Iterator[None]:
     """Raise BadPicture, naming the file, for what Pillow raises on a damaged or foreign file."""
@@ -51,9 +68,25 @@ def _over_white(image: Image.Image) -> Image.Image:
 
 
 def to_pixels(image: Image.Image, fit: Fit) -> Tensor:
-    """The picture scaled (Lanczos) and cut into its bucket: `(3, h, w)`, fp32 in [-1, 1]."""
+    """The picture mirrored if the fit says so, scaled (Lanczos) and cut: `(3, h, w)`, fp32 in [-1, 1]."""
+    cut = _cut(image, fit, Image.Resampling.LANCZOS)
+    return torch.from_numpy(cut).permute(2, 0, 1) / 127.5 - 1.0
+
+
+def to_mask(image: Image.Image, fit: Fit) -> Tensor:
+    """The mask brought into its picture's bucket, each latent's share of white: `(1, h/8, w/8)`, fp32 in [0, 1].
+
+    Scaled linearly: Lanczos would draw rims beside its edges.
+    """
+    cut = torch.from_numpy(_cut(image, fit, Image.Resampling.BILINEAR)) / 255.0
+    return functional.avg_pool2d(cut[None], LATENT_FACTOR)
+
+
+def _cut(image: Image.Image, fit: Fit, resampling: Image.Resampling) -> np.ndarray:
+    """The part of the scaled image that the fit keeps, fp32 in 0 to 255."""
     height, width = fit.scaled
     top, left = fit.crop
-    scaled = image.resize((width, height), Image.Resampling.LANCZOS)
-    cut = scaled.crop((left, top, left + fit.bucket.width, top + fit.bucket.height))
-    return torch.from_numpy(np.array(cut, dtype=np.float32)).permute(2, 0, 1) / 127.5 - 1.0
+    if fit.mirrored:
+        image = ImageOps.mirror(image)
+    scaled = image.resize((width, height), resampling)
+    return np.array(scaled.crop((left, top, left + fit.bucket.width, top + fit.bucket.height)), dtype=np.float32)

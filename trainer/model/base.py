@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -22,6 +22,7 @@ from trainer.contract.durable import sha256_file
 from trainer.errors import BadBase
 from trainer.formats.base_model import check_file, check_folder
 from trainer.formats.single_file import single_file_arguments
+from trainer.model.vae import load_vae
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -49,14 +50,22 @@ class BaseModel:
 
 
 def load_base(
-    base: str, *, device: torch.device, dtype: torch.dtype, single_file_config: Path | None = None
+    base: str, *, device: torch.device, dtype: torch.dtype, vae: str = "", single_file_config: Path | None = None
 ) -> BaseModel:
     """Load the base model's parts onto the device; UNet and text encoders in `dtype`, the VAE in fp32.
 
     `base` is a diffusers folder, a single `.safetensors` in the original SDXL layout, or a hub id (`owner/name`;
-    HF_HUB_OFFLINE is respected). `single_file_config` is a folder of configs for a single file of another shape than
-    SDXL base 1.0. Raises BadBase.
+    HF_HUB_OFFLINE is respected). `vae` takes the place of its own (see `trainer.model.vae`). `single_file_config` is a
+    folder of configs for a single file of another shape than SDXL base 1.0. Raises BadBase.
     """
+    loaded = _load(base, device, dtype, single_file_config)
+    if not vae:
+        return loaded
+    with _loading(Path(vae).name):
+        return replace(loaded, vae=load_vae(vae, loaded.vae, single_file_config).to(device))
+
+
+def _load(base: str, device: torch.device, dtype: torch.dtype, single_file_config: Path | None) -> BaseModel:
     path = Path(base)
     if path.is_file():
         return _frozen(_load_file(path, dtype, single_file_config), device, name=path.stem, sha256=sha256_file(path))

@@ -1,14 +1,19 @@
+"""Latents: what they are, in which number format, and when they come from the disk."""
+
 import hashlib
+import os
+from dataclasses import replace
 
 import pytest
 import torch
 from diffusers import AutoencoderKL
 from PIL import Image
 
+from trainer.contract.cache import CacheOptions, forget, group
 from trainer.data.buckets import Bucket, fit
-from trainer.data.latents import encode_latent
+from trainer.data.latent_cache import LatentCache
+from trainer.data.latents import LatentEncoder
 from trainer.data.pictures import to_pixels
-from trainer.data.texts import TextCache
 from trainer.errors import BadPicture
 
 
@@ -20,7 +25,7 @@ def vae(tiny_sdxl):
 @pytest.fixture
 def picture(tmp_path):
     path = tmp_path / "new.png"
-    Image.linear_gradient("L").convert("RGB").resize((80, 64)).save(path)
+    Image.linear_gradient("L").convert("RGB").rotate(30).resize((80, 64)).save(path)
     return path.rename(tmp_path / f"{hashlib.sha256(path.read_bytes()).hexdigest()}.png")
 
 
@@ -28,50 +33,138 @@ FIT = fit(80, 64, Bucket(64, 64))
 
 
 def test_a_latent_is_mean_and_deviation_of_the_posterior(vae, picture):
-    latent = encode_latent(vae, picture, FIT)
+    latent = LatentEncoder(vae, "fp32").encode(picture, FIT)
     assert (latent.shape, latent.dtype) == ((2, 4, 8, 8), torch.float32)
     with torch.no_grad(), Image.open(picture) as image:
         posterior = vae.encode(to_pixels(image, FIT)[None]).latent_dist
     assert torch.equal(latent, torch.stack([posterior.mean[0], posterior.std[0]]))
-    assert encode_latent(vae, picture, fit(80, 64, Bucket(64, 32))).shape == (2, 4, 4, 8)
+    assert LatentEncoder(vae, "fp32").encode(picture, fit(80, 64, Bucket(64, 32))).shape == (2, 4, 4, 8)
+
+
+def test_the_mirrored_pictures_latent_is_not_the_mirrored_latent(vae, picture):
+    encoder = LatentEncoder(vae, "fp32")
+    plain, mirrored = encoder.encode(picture, FIT), encoder.encode(picture, FIT.mirror())
+    assert not plain.equal(mirrored)
+    assert not plain.flip(-1).equal(mirrored)
+
+
+@pytest.mark.parametrize(("precision", "error"), [("bf16", 0.05), ("fp16", 0.01)])
+def test_other_number_formats_are_used_and_leave_the_vae_as_it_is(vae, picture, precision, error):
+    exact, short = (LatentEncoder(vae, one).encode(picture, FIT) for one in ("fp32", precision))
+    assert short.dtype == torch.float32
+    assert 0 < float((short - exact).abs().max()) < error * float(exact.abs().max())
+    assert {weight.dtype for weight in vae.parameters()} == {torch.float32}
 
 
 def test_a_latent_that_is_no_number_names_the_picture(vae, picture):
     with torch.no_grad():
+        vae.encoder.conv_in.weight.mul_(1e6)
+    assert LatentEncoder(vae, "fp32").encode(picture, FIT).isfinite().all()
+    with pytest.raises(BadPicture, match=rf"{picture.name[:12]} cannot .* in fp16 .*vae_precision fp32"):
+        LatentEncoder(vae, "fp16").encode(picture, FIT)
+    with torch.no_grad():
         vae.encoder.conv_in.weight.fill_(torch.nan)
     with pytest.raises(BadPicture, match=picture.name[:12]):
-        encode_latent(vae, picture, FIT)
+        LatentEncoder(vae, "fp32").encode(picture, FIT)
 
 
-def test_captions_known_beforehand_are_never_encoded_again_however_many_they_are():
+# --- on disk --------------------------------------------------------------------------------------------------------
+@pytest.fixture
+def options(tmp_path):
+    return CacheOptions(tmp_path / "cache")
+
+
+@pytest.fixture
+def encodings(monkeypatch):
+    """Counts how often the VAE is really asked."""
     asked = []
-
-    def encode(prompts):
-        asked.extend(prompts)
-        return torch.zeros(1, 77, 2), torch.zeros(1, 3)
-
-    cache = TextCache(encode, kept=1)
-    captions = [str(number) for number in range(5)]
-    for caption in [*captions, "0"]:
-        cache.keep(caption)
-    cache.embeddings(captions)
-    cache.embeddings(captions)
-    assert asked == captions
+    encode = AutoencoderKL.encode
+    monkeypatch.setattr(AutoencoderKL, "encode", lambda *args: asked.append(1) or encode(*args))
+    return asked
 
 
-def test_each_text_is_encoded_once_and_the_oldest_forgotten():
-    asked = []
+def entries(options):
+    return sorted(path for path in options.folder.rglob("*") if path.is_file())
 
-    def encode(prompts):
-        asked.extend(prompts)
-        return torch.full((1, 77, 2), float(len(asked))), torch.full((1, 3), float(len(asked)))
 
-    cache = TextCache(encode, kept=2)
-    text, pooled = cache.embeddings(["a", "b", "a"])
-    assert text[:, 0, 0].tolist() == pooled[:, 0].tolist() == [1.0, 2.0, 1.0]
-    cache.embeddings(["c"])
-    assert asked == ["a", "b", "c"]
-    cache.embeddings(["a"])
-    assert asked == ["a", "b", "c"]
-    cache.embeddings(["b"])
-    assert asked == ["a", "b", "c", "b"]
+def test_a_later_job_finds_the_latent_bit_for_bit(vae, picture, options, encodings):
+    first = LatentEncoder(vae, "fp32", LatentCache(options)).encode(picture, FIT)
+    again = LatentEncoder(vae, "fp32", LatentCache(options)).encode(picture, FIT)
+    assert again.equal(first)
+    assert again.equal(LatentEncoder(vae, "fp32").encode(picture, FIT))
+    assert len(encodings) == 2
+    assert [path.parent for path in entries(options)] == [group(options.folder, picture.stem)]
+
+
+def test_whatever_changes_the_latent_changes_its_place(vae, picture, options, encodings):
+    def encode(fitted=FIT, precision="fp32"):
+        LatentEncoder(vae, precision, LatentCache(options)).encode(picture, fitted)
+
+    encode()
+    encode(FIT.mirror())
+    encode(fit(80, 64, Bucket(64, 32)))
+    encode(replace(FIT, crop=(0, 3)))
+    encode(precision="bf16")
+    with torch.no_grad():
+        vae.encoder.conv_out.bias[0] += 1
+    encode()
+    assert len(encodings) == len(entries(options)) == 6
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "other", "shape"])
+def test_a_damaged_file_is_replaced(vae, picture, options, encodings, damage):
+    cache = LatentCache(options)
+    latent = LatentEncoder(vae, "fp32", cache).encode(picture, FIT)
+    (path,) = entries(options)
+    data = bytearray(path.read_bytes())
+    if damage == "cut":
+        path.write_bytes(data[:-100])
+    elif damage == "flipped":
+        data[-100] ^= 1
+        path.write_bytes(data)
+    elif damage == "other":
+        path.write_bytes(b"no safetensors")
+    else:
+        cache.put(picture.stem, path.stem, latent[:, :, :4])
+    assert LatentEncoder(vae, "fp32", cache).encode(picture, FIT).equal(latent)
+    assert len(encodings) == 2
+    assert LatentEncoder(vae, "fp32", cache).encode(picture, FIT).equal(latent)
+    assert len(encodings) == 2
+
+
+def test_what_was_not_used_for_longest_goes_first(options, monkeypatch):
+    latent = torch.zeros(2, 4, 8, 8)
+    cache = LatentCache(options)
+    for number in range(4):
+        cache.put("a" * 63 + str(number), "key", latent)
+    for age, path in enumerate(reversed(entries(options))):
+        os.utime(path, (1_000_000 - age, 1_000_000 - age))
+    assert cache.get("a" * 63 + "0", "key", latent.shape) is not None  # the oldest is used once more
+    size = entries(options)[0].stat().st_size
+    LatentCache(replace(options, limit=2 * size)).trim()
+    assert [path.parent.name[-1] for path in entries(options)] == ["0", "3"]
+    assert not group(options.folder, "a" * 63 + "1").exists(), "no empty folder stays"
+
+
+def test_a_disk_that_refuses_costs_an_encoding_and_no_more(vae, picture, tmp_path, encodings):
+    (tmp_path / "file").write_bytes(b"")
+    cache = LatentCache(CacheOptions(tmp_path / "file"))
+    for _ in range(2):
+        LatentEncoder(vae, "fp32", cache).encode(picture, FIT)
+    cache.trim()
+    assert len(encodings) == 2
+
+
+def test_a_forgotten_picture_leaves_nothing(vae, picture, options, encodings):
+    encoder = LatentEncoder(vae, "fp32", LatentCache(options))
+    for fitted in (FIT, FIT.mirror()):
+        encoder.encode(picture, fitted)
+    LatentCache(options).put("b" * 64, "key", torch.zeros(2, 4, 8, 8))
+    (options.folder / "latents" / ".forgotten-left").mkdir()
+    (options.folder / "latents" / ".forgotten-left" / "x").touch()
+    for _ in range(2):
+        forget(options.folder, [picture.stem, "c" * 64])
+    assert [path.parent.name for path in entries(options)] == ["b" * 64]
+    forget(options.folder / "nowhere", [picture.stem])
+    encoder.encode(picture, FIT)
+    assert len(encodings) == 3

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from trainer.data.buckets import Bucket, fit
-from trainer.data.pictures import open_picture, to_pixels, upright_size
+from trainer.data.pictures import open_mask, open_picture, to_mask, to_pixels, upright_size
 from trainer.errors import BadPicture
 
 
@@ -58,3 +58,51 @@ def test_pixels_are_the_centre_of_the_picture():
     assert pixels.shape == (3, 32, 32)
     assert (pixels[0] == 1.0).all()
     assert (pixels[1:] == -1.0).all()
+
+
+def test_mirrored_pixels_are_those_of_the_mirrored_picture():
+    gradient = Image.linear_gradient("L").rotate(90).resize((96, 32)).convert("RGB")
+    fitted = fit(96, 32, Bucket(32, 32), (0.0, 0.0, 0.2, 1.0))
+    plain, mirrored = to_pixels(gradient, fitted), to_pixels(gradient, fitted.mirror())
+    assert not plain.equal(mirrored)
+    assert plain.flip(2).equal(mirrored)
+
+
+# --- masks ----------------------------------------------------------------------------------------------------------
+def half_white(size=(128, 64)):
+    """White on the left."""
+    mask = Image.new("L", size)
+    mask.paste(255, (0, 0, size[0] // 2, size[1]))
+    return mask
+
+
+def test_a_mask_goes_where_its_picture_goes():
+    fitted = fit(128, 64, Bucket(32, 32), (0.0, 0.0, 0.9, 1.0))
+    share = to_mask(half_white(), fitted)
+    assert share.shape == (1, 4, 4)
+    # Scaled to 32 x 64, of which columns 12 to 44 are kept: white up to column 32, so 20 of 32.
+    assert fitted.crop == (0, 12)
+    assert share[0, 0].tolist() == pytest.approx([1.0, 1.0, 0.5, 0.0], abs=0.02)
+    assert to_mask(half_white(), fitted.mirror())[0, 0].tolist() == pytest.approx([0.0, 0.5, 1.0, 1.0], abs=0.02)
+
+
+def test_each_latent_gets_its_share_of_white():
+    mask = Image.new("L", (16, 8))
+    mask.paste(255, (0, 0, 4, 4))
+    assert to_mask(mask, fit(16, 8, Bucket(16, 8))).tolist() == [[[0.25, 0.0]]]
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA"])
+def test_masks_of_every_mode_are_read(tmp_path, mode):
+    picture = save(tmp_path, Image.new("RGB", (128, 64)))
+    mask = open_mask(save(tmp_path, half_white().convert(mode), "mask.png"), picture)
+    assert (mask.mode, mask.getpixel((10, 10)), mask.getpixel((100, 10))) == ("L", 255, 0)
+
+
+def test_a_mask_that_does_not_fit_names_its_picture(tmp_path):
+    picture = save(tmp_path, Image.new("RGB", (128, 64)), "0123456789abcdef.png")
+    with pytest.raises(BadPicture, match="0123456789ab has a mask of 64 x 128 pixels where its own size is 128 x 64"):
+        open_mask(save(tmp_path, half_white((64, 128)), "mask.png"), picture)
+    (tmp_path / "mask.png").write_bytes(b"no mask")
+    with pytest.raises(BadPicture, match="0123456789ab has a mask that cannot be read"):
+        open_mask(tmp_path / "mask.png", picture)
