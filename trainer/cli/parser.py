@@ -24,7 +24,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=version())
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_add_train, _add_run, _add_serve, _add_inspect):
+    for add in (_add_train, _add_run, _add_serve, _add_inspect, _add_convert):
         add(commands, common)
     return parser
 
@@ -93,6 +93,21 @@ def _add_inspect(commands: _Commands, common: argparse.ArgumentParser) -> None:
     inspect.add_argument("file", type=Path, metavar="FILE", help="a .safetensors file")
 
 
+def _add_convert(commands: _Commands, common: argparse.ArgumentParser) -> None:
+    convert = commands.add_parser("convert", parents=[common], help="a LoRA file in the form another program reads")
+    convert.add_argument("source", type=Path, metavar="IN", help="a LoRA file, or a folder of peft's")
+    convert.add_argument("target", type=Path, metavar="OUT", help="a new .safetensors file; for peft a new folder")
+    convert.add_argument(
+        "--to",
+        required=True,
+        choices=("kohya", "diffusers", "peft"),
+        help="kohya: for A1111 and ComfyUI; diffusers: one file; peft: a folder",
+    )
+    convert.add_argument(
+        "--alpha", type=_alpha, metavar="A", help="alpha it was trained with, where the file does not say it"
+    )
+
+
 def _add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device",
@@ -112,6 +127,16 @@ def _positive(text: str) -> int:
     if not text.isascii() or not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 up")
     return int(text)
+
+
+def _alpha(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return value
 
 
 def _seconds(text: str) -> float:

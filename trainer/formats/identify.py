@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -35,6 +36,19 @@ _LORA_KEY = re.compile(
     r"\.(?:lora_(?:down|up|A|B)(?:\.\w+)?|lora\.(?:down|up))\.weight$|\.alpha$|^lora_|\.hada_w1_a$|\.lokr_w1$"
 )
 
+_STRANGE_NAMES: tuple[tuple[str, re.Pattern[str]], ...] = (
+    ("a LoHa, LoKr or OFT of LyCORIS", re.compile(r"\.(?:hada_w[12]_[ab]|lokr_w[12](?:_[ab])?|oft_\w+)$")),
+    ("a LoRA for Flux", re.compile(r"double_blocks|single_blocks|single_transformer_blocks")),
+    ("a LoRA for Stable Diffusion 3", re.compile(r"joint_blocks|^(?:lora_)?transformer[._]transformer_blocks")),
+    ("a LoRA for another model", re.compile(r"^(?:lora_)?transformer[._]|^diffusion_model\.|^lora_te3_")),
+    ("a LoRA for Stable Diffusion 1 or 2", re.compile(r"^lora_te_|down_blocks[._]0[._]attentions|up_blocks[._]3[._]att")),
+)
+"""What the names of a file's tensors give away, one by one, the most telling first."""
+
+_TEXT_INPUT = re.compile(r"attn2[._]to_[kv]\.lora(?:_down|_A|\.down)\.weight$")
+_TEXT_WIDTHS = {768: "a LoRA for Stable Diffusion 1", 1024: "a LoRA for Stable Diffusion 2"}
+"""Widths of the text a UNet attends to; SDXL's is 2048."""
+
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
@@ -56,6 +70,15 @@ def identify(path: Path) -> Checkpoint:
 def what_is(path: Path) -> str:
     """What the file is, in words that fit behind "is"; raises LoraFileError as `identify` does."""
     return _SENTENCES[identify(path).kind]
+
+
+def stranger(shapes: Mapping[str, tuple[int, ...]]) -> str:
+    """What a LoRA file with these tensors is for if not for SDXL, in words that fit behind "is"; else empty."""
+    for what, pattern in _STRANGE_NAMES:
+        if any(pattern.search(name) for name in shapes):
+            return what
+    widths = {shape[1] for name, shape in shapes.items() if _TEXT_INPUT.search(name) and len(shape) > 1}
+    return next((what for width, what in _TEXT_WIDTHS.items() if width in widths), "")
 
 
 def _kind(header: Header) -> Kind:

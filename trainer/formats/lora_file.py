@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -48,13 +49,24 @@ def save_lora(
 
 
 def lora_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
-    """The whole file: header with sorted metadata and hashes, then the tensors as the safetensors library lays them."""
-    plain = save(dict(tensors))
-    length = int.from_bytes(plain[:8], "little")
-    entries, data = json.loads(plain[8 : 8 + length]), memoryview(plain)[8 + length :]
+    """A kohya file whole: as `file_bytes`, with the two hashes added to the metadata."""
+    entries, data = _laid_out(tensors)
     training = {name: text for name, text in metadata.items() if name.startswith("ss_")}
     hashes = tensor_hashes(header_bytes(entries, training), data)
     return b"".join((header_bytes(entries, {**metadata, **hashes}), data))
+
+
+def file_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
+    """A file whole: header with sorted metadata, then the tensors as the safetensors library lays them."""
+    entries, data = _laid_out(tensors)
+    return b"".join((header_bytes(entries, metadata), data))
+
+
+def _laid_out(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Any], memoryview]:
+    """The header's entries without metadata, and the tensors' bytes."""
+    plain = save(dict(tensors))
+    length = int.from_bytes(plain[:8], "little")
+    return json.loads(plain[8 : 8 + length]), memoryview(plain)[8 + length :]
 
 
 def tensor_hashes(header: bytes, data: memoryview) -> dict[str, str]:
