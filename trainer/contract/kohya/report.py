@@ -1,0 +1,60 @@
+"""What an import did with each key of a file: taken, ignored with a reason, refused, or nothing to take."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from trainer.contract.kohya.read import shown
+
+_WIDTH = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """One key that became one of our settings."""
+
+    key: str
+    setting: str
+    value: Any
+    """The setting's value: a number, a switch or a word of ours, never a text of the file."""
+
+    def __str__(self) -> str:
+        return f"{self.setting} = {self.value!r}" if isinstance(self.value, str) else f"{self.setting} = {self.value}"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Every key of the file is in at least one of these; values of ignored and refused keys are in none."""
+
+    taken: tuple[Taken, ...]
+    ignored: Mapping[str, str]
+    """Key to reason."""
+    refused: Mapping[str, str]
+    """Key to reason; the values were dropped unread."""
+    off: tuple[str, ...]
+    """Keys that are empty or switched off, so that there is nothing to take."""
+
+    def lines(self) -> list[str]:
+        """The report as text, grouped by reason."""
+        width = max((len(one.key) for one in self.taken), default=0)
+        lines = ["Taken:", *(f"  {one.key:<{width}}  ->  {one}" for one in self.taken)]
+        for title, keys in (("Ignored:", self.ignored), ("Refused, not read and not stored:", self.refused)):
+            if keys:
+                lines += [title, *_grouped(keys)]
+        if self.off:
+            lines.append(f"Empty or switched off: {len(self.off)} keys")
+        return lines
+
+
+def _grouped(keys: Mapping[str, str]) -> list[str]:
+    groups: dict[str, list[str]] = {}
+    for key, why in keys.items():
+        groups.setdefault(why, []).append(shown(key))
+    lines = []
+    for why, names in groups.items():
+        text = f"{why}: {', '.join(sorted(set(names)))}"
+        lines += textwrap.wrap(text, _WIDTH, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
+    return lines
