@@ -6,7 +6,7 @@ import json
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
@@ -18,8 +18,6 @@ from trainer.contract.kohya.importing import Imported, Kept, import_json, import
 from trainer.contract.kohya.keys import kept
 from trainer.contract.kohya.read import read_file, toml_table
 from trainer.contract.spec import Kind
-
-_NOTHING: Kept = MappingProxyType({})
 
 PRESET_OF: Mapping[Kind, str] = MappingProxyType(
     {"person": "face", "character": "character", "style": "style", "object": "object"}
@@ -34,7 +32,7 @@ class Preset:
     name: str
     title: str
     config: TrainConfig
-    kohya: Kept = _NOTHING
+    kohya: Kept = field(default_factory=dict)
     """Keys of a kohya file without a setting of ours, for the way back."""
 
 
