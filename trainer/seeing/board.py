@@ -14,9 +14,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from PIL import Image
-from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.proto.summary_pb2 import Summary
+from tensorboardX.record_writer import RecordWriter
 
 from trainer.seeing.history import History, Mark, Point
 
@@ -35,13 +35,15 @@ class Board:
         The session's start purges whatever an earlier process wrote into the same folder: all of it is in the history
         up to the state gone on from, and the rest did not happen.
         """
-        self._writer = EventsWriter(str(folder / "events"))
+        now = time.time()
+        self._writer = RecordWriter(str(folder / f"events.out.tfevents.{now:.6f}"))
         self._flushed_at = time.monotonic()
-        self._writer.write_event(Event(step=0, wall_time=time.time(), session_log=SessionLog(status=SessionLog.START)))
+        self._write(Event(wall_time=now, file_version="brain.Event:2"))
+        self._write(Event(step=0, wall_time=now, session_log=SessionLog(status=SessionLog.START)))
         for point in history.points:
             self.point(point)
         for mark in history.validations:
-            self.validation(mark, time.time())
+            self.validation(mark, now)
         self.flush()
 
     def point(self, point: Point) -> None:
@@ -68,7 +70,7 @@ class Board:
             shown = Summary.Image(
                 height=picture.height, width=picture.width, colorspace=3, encoded_image_string=data.getvalue()
             )
-            self._write(Summary.Value(tag=f"sample/{number}", image=shown), step, time.time())
+            self._value(Summary.Value(tag=f"sample/{number}", image=shown), step, time.time())
         self.flush()
 
     def flush(self) -> None:
@@ -78,11 +80,15 @@ class Board:
 
     def close(self) -> None:
         """No more is written; what the disk refuses now is lost."""
-        with suppress(OSError):
-            self._writer.close()
+        for end in (self._writer.flush, self._writer.close):
+            with suppress(OSError):
+                end()
 
     def _scalar(self, tag: str, value: float, step: int, at: float) -> None:
-        self._write(Summary.Value(tag=tag, simple_value=value), step, at)
+        self._value(Summary.Value(tag=tag, simple_value=value), step, at)
 
-    def _write(self, value: Summary.Value, step: int, at: float) -> None:
-        self._writer.write_event(Event(step=step, wall_time=at, summary=Summary(value=[value])))
+    def _value(self, value: Summary.Value, step: int, at: float) -> None:
+        self._write(Event(step=step, wall_time=at, summary=Summary(value=[value])))
+
+    def _write(self, event: Event) -> None:
+        self._writer.write(event.SerializeToString())

@@ -96,7 +96,7 @@ def draw_plot(history: History, name: str) -> Image.Image:
     _heading(pen, history, name)
     _losses(pen, history)
     _rates(pen, history)
-    return pen.sheet.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
+    return pen.sheet.reduce(_FINER)
 
 
 def _heading(pen: _Pen, history: History, name: str) -> None:

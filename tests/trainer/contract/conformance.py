@@ -5,6 +5,8 @@ bot side (`world.job`, a JobFolder) and opens channels: `world.channel(attempt)`
 as a freshly started process would have it.
 """
 
+import hashlib
+import json
 from typing import Protocol
 
 import pytest
@@ -150,7 +152,9 @@ class ChannelConformance:
         assert not world.job.file(1, "lora/a.safetensors").exists()
 
     # --- files ------------------------------------------------------------------------------------------------------
-    @pytest.mark.parametrize("name", ["lora/epoch-005.safetensors", "samples/epoch-005-0.webp", "effective.json"])
+    @pytest.mark.parametrize(
+        "name", ["lora/epoch-005.safetensors", "samples/epoch-005-0.webp", "effective.json", "loss.png"]
+    )
     def test_a_kept_file_can_be_read_by_its_name(self, world, name):
         world.job.open_attempt(1)
         channel = world.channel(1)
@@ -166,16 +170,17 @@ class ChannelConformance:
         channel.put_file("lora/a.safetensors", source)
         assert [path.name for path in world.job.file(1, "lora/a.safetensors").parent.iterdir()] == ["a.safetensors"]
 
-    def test_a_kept_file_is_never_overwritten_but_effective_json_is(self, world):
+    def test_a_kept_file_is_never_overwritten_but_the_settings_and_the_plot_are(self, world):
         world.job.open_attempt(1)
         channel = world.channel(1)
         channel.put_file("lora/a.safetensors", kept_file(channel, b"one"))
         with pytest.raises(ChannelError, match="other contents"):
             channel.put_file("lora/a.safetensors", kept_file(channel, b"two"))
         assert world.job.file(1, "lora/a.safetensors").read_bytes() == b"one"
-        channel.put_file("effective.json", kept_file(channel, b"{}"))
-        channel.put_file("effective.json", kept_file(channel, b"[]"))
-        assert world.job.file(1, "effective.json").read_bytes() == b"[]"
+        for name in ("effective.json", "loss.png"):
+            channel.put_file(name, kept_file(channel, b"{}"))
+            channel.put_file(name, kept_file(channel, b"[]"))
+            assert world.job.file(1, name).read_bytes() == b"[]"
 
     @pytest.mark.parametrize(
         "name",
@@ -217,7 +222,14 @@ class ChannelConformance:
             channel.put_state(state_folder(channel, step, f"weights {step}".encode()), step)
         states = list(world.channel(1).states())
         assert [(step, attempt) for step, attempt, _ in states] == [(100, 1), (10, 1)]
-        assert (states[0][2] / "lora.safetensors").read_bytes() == b"weights 100"
+        weights = states[0][2] / "lora.safetensors"
+        assert weights.read_bytes() == b"weights 100"
+        manifest = json.loads((states[0][2] / "manifest.json").read_text())
+        assert manifest["step"] == 100
+        assert manifest["files"]["lora.safetensors"] == {
+            "bytes": len(b"weights 100"),
+            "sha256": hashlib.sha256(b"weights 100").hexdigest(),
+        }
 
     def test_a_later_attempt_finds_the_states_of_the_earlier_ones(self, world):
         world.job.open_attempt(1)
@@ -244,7 +256,9 @@ class ChannelConformance:
             assert not folder.exists()
         assert [step for step, _, _ in channel.states()] == [5]
 
-    @pytest.mark.parametrize("damage", ["shorter", "changed", "missing", "extra", "no manifest", "bad manifest"])
+    @pytest.mark.parametrize(
+        "damage", ["shorter", "changed", "missing", "extra", "no manifest", "bad manifest", "old schema"]
+    )
     def test_a_damaged_state_is_passed_over(self, world, damage):
         world.job.open_attempt(1)
         channel = world.channel(1)
@@ -270,6 +284,14 @@ class ChannelConformance:
         assert second.is_dir()
         assert first != second
 
+    def test_growing_files_have_a_folder_of_the_attempt_which_is_kept(self, world):
+        world.job.open_attempt(1)
+        world.job.open_attempt(2)
+        first, second = world.channel(1).tensorboard, world.channel(2).tensorboard
+        assert first.is_dir()
+        assert first != second
+        assert first != world.channel(1).workspace
+
     def test_a_pause_in_the_log_is_the_end_a_new_process_sees(self, world):
         world.job.open_attempt(1)
         world.channel(1).append(Paused(reason="shutdown", step=1, message="paused"))
@@ -289,5 +311,8 @@ def spoil(state, damage):
             (state / "other").write_bytes(b"")
         case "no manifest":
             manifest.unlink()
+        case "old schema":
+            value = json.loads(manifest.read_text())
+            manifest.write_text(json.dumps({**value, "schema": value["schema"] - 1}))
         case "bad manifest":
             manifest.write_bytes(b"[" * 100_000)

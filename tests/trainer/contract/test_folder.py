@@ -12,9 +12,11 @@ from tests.trainer.contract.jobs import make_job, make_spec, picture_files
 from trainer.contract import folder as folder_module
 from trainer.contract.channel import Command
 from trainer.contract.directory import DirectoryChannel
+from trainer.contract.durable import sha256_file
 from trainer.contract.errors import ChannelError, InvalidEvent, InvalidJob, StaleAttempt
 from trainer.contract.events import Event, Heartbeat, encode
 from trainer.contract.folder import READ_LIMIT, JobFolder, append_line, remove_leftovers, sources_from
+from trainer.contract.spec import PictureSpec
 
 
 @pytest.fixture
@@ -27,6 +29,17 @@ def test_a_new_job_holds_its_pictures_and_wants_nothing_of_an_attempt_yet(job):
     assert (job.desired().wish, job.desired().attempt) == ("run", 0)
     assert job.attempts() == []
     assert job.commands() == []
+
+
+def test_masks_are_part_of_the_dataset(tmp_path):
+    files = picture_files(tmp_path / "pictures")
+    mask = tmp_path / "mask.png"
+    mask.write_bytes(b"mask")
+    name = f"{sha256_file(mask)}.png"
+    pictures = tuple(PictureSpec(file=file, caption="lisaxl", mask=name) for file in sorted(files))
+    job = JobFolder.create(tmp_path / "jobs", make_spec(files, pictures=pictures), sources_from({**files, name: mask}))
+    job.open_attempt(1)
+    assert DirectoryChannel(job.path, 1).picture(name).read_bytes() == b"mask"
 
 
 def test_a_job_is_created_once(job, tmp_path):

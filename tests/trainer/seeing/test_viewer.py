@@ -1,0 +1,111 @@
+"""What a run shows of itself never ends it, and stays what the run was."""
+
+import errno
+import logging
+from contextlib import closing
+
+import pytest
+from PIL import Image
+
+from tests.trainer.contract.jobs import EVERY_KIND, make_job
+from tests.trainer.seeing.records import run, shown
+from trainer.contract.directory import DirectoryChannel
+from trainer.contract.errors import ChannelError, StaleAttempt
+from trainer.contract.events import Checkpoint, Step, Validated
+from trainer.seeing import board, viewer
+from trainer.seeing.history import History
+from trainer.seeing.viewer import Viewer
+
+STEP = next(body for body in EVERY_KIND if isinstance(body, Step))
+CHECKPOINT = next(body for body in EVERY_KIND if isinstance(body, Checkpoint))
+RATES = {"unet": 1e-4}
+NO_ROOM = OSError(errno.ENOSPC, "No space left on device")
+
+
+def opened(tmp_path, channel=DirectoryChannel):
+    job = make_job(tmp_path)
+    job.open_attempt(1)
+    return job, channel(job.path, 1)
+
+
+def show_everything(shows):
+    """All that a run ever shows."""
+    shows.step(STEP, RATES)
+    shows.validated(Validated(epoch=1, step=3, loss=0.125))
+    shows.samples([Image.new("RGB", (8, 8))], 3)
+    shows.checkpoint(CHECKPOINT)
+    shows.plot()
+    shows.close()
+
+
+def test_everything_is_shown_and_remembered(tmp_path):
+    job, channel = opened(tmp_path)
+    shows = Viewer(channel, "lisaxl_v1", History())
+    show_everything(shows)
+    found = shown(job.attempt(1) / "tensorboard")
+    assert found["loss/smoothed"] == {3: 0.25}
+    assert found["loss/validation"] == {3: 0.125}
+    assert list(found["sample/1"]) == [3]
+    with Image.open(job.attempt(1) / "loss.png") as plot:
+        assert plot.format == "PNG"
+    told = (shows.history.points, shows.history.checkpoints, shows.history.validations)
+    assert [len(part) for part in told] == [1, 1, 1]
+
+
+class NoRoomForPictures(DirectoryChannel):
+    def put_file(self, name, source):
+        raise ChannelError(f"cannot keep {name}") from NO_ROOM
+
+
+class NoRoomForFolders(DirectoryChannel):
+    @property
+    def tensorboard(self):
+        raise ChannelError("cannot make tensorboard") from NO_ROOM
+
+
+@pytest.mark.parametrize("channel", [NoRoomForPictures, NoRoomForFolders])
+def test_a_full_disk_is_a_warning(tmp_path, caplog, channel):
+    _, full = opened(tmp_path, channel)
+    with caplog.at_level(logging.WARNING):
+        show_everything(Viewer(full, "x", History()))
+    assert "could not be kept" in caplog.text or "nothing is written for TensorBoard" in caplog.text
+
+
+def test_a_disk_that_fills_up_ends_tensorboard_and_nothing_else(tmp_path, caplog, monkeypatch):
+    job, channel = opened(tmp_path)
+    shows = Viewer(channel, "x", History())
+    shows.step(STEP, RATES)
+
+    def refuse(_):
+        raise NO_ROOM
+
+    monkeypatch.setattr(board.RecordWriter, "flush", refuse)
+    with caplog.at_level(logging.WARNING):
+        show_everything(shows)
+        show_everything(shows)
+    assert caplog.text.count("nothing more is written for TensorBoard") == 1
+    assert (job.attempt(1) / "loss.png").exists()
+
+
+def test_without_its_package_there_is_no_tensorboard_but_a_plot(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(viewer, "find_spec", lambda _: None)
+    job, channel = opened(tmp_path)
+    show_everything(Viewer(channel, "x", History()))
+    assert "lorelei[trainer]" in caplog.text
+    assert not (job.attempt(1) / "tensorboard").exists()
+    assert (job.attempt(1) / "loss.png").exists()
+
+
+def test_a_replaced_attempt_is_no_full_disk(tmp_path):
+    job, channel = opened(tmp_path)
+    with closing(Viewer(channel, "x", run())) as shows:
+        job.open_attempt(2)
+        with pytest.raises(StaleAttempt):
+            shows.plot()
+
+
+def test_nothing_trained_has_no_plot(tmp_path):
+    job, channel = opened(tmp_path)
+    with closing(Viewer(channel, "x", History())) as shows:
+        shows.plot()
+    assert not (job.attempt(1) / "loss.png").exists()
