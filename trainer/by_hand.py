@@ -6,20 +6,23 @@ import re
 import tempfile
 import time
 import unicodedata
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from trainer.contract.config import TrainConfig
 from trainer.contract.durable import copy_durable, sha256_file
+from trainer.contract.epoch import held_back, repeats_in_epoch
 from trainer.contract.errors import ChannelError, InvalidConfig, InvalidJob
 from trainer.contract.events import Finished
 from trainer.contract.folder import JobFolder, sources_from
-from trainer.contract.presets import load_preset
+from trainer.contract.presets import PRESET_OF, find_preset
 from trainer.contract.spec import NAME, JobSpec, Kind, PictureSpec
-from trainer.formats.base_model import check_base
+from trainer.formats.base_model import check_base, check_vae
 from trainer.gather import Gathered, Refused, find, gather
+from trainer.masks import Masks
 
 MIN_SIDE = 512
 """Shorter side a picture needs, in pixels; less where the training's own resolution is less."""
@@ -46,11 +49,20 @@ class Request:
     out: Path
     name: str | None = None
     """Name of the file; the trigger word where it is None."""
-    preset: str = "face"
+    preset: str | None = None
+    """Name or file of the settings; what fits the kind where it is None."""
     kind: Kind = "person"
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Settings that replace the preset's."""
     prompts: tuple[str, ...] = ()
+    negative: str = ""
+    """What the samples should not show."""
+    regularisation: Path | None = None
+    """Folder of pictures that show what the class word means without the subject."""
+    masks: Path | None = None
+    """Folder of masks, named as the pictures are; naming one switches masked_loss on."""
+    vae: str = ""
+    """Another VAE than the base's own."""
 
 
 def make_job(request: Request, say: Callable[[str], None]) -> JobFolder:
@@ -60,50 +72,93 @@ def make_job(request: Request, say: Callable[[str], None]) -> JobFolder:
     SDXL model, ChannelError for a full disk.
     """
     trigger, class_word = _word(request.trigger, "--trigger"), _word(request.class_word, "--class-word", empty=True)
-    config = load_preset(request.preset).config.with_overrides(request.settings)
+    masked = {"masked_loss": True} if request.masks else {}
+    config = load_preset(request.preset).config.with_overrides({**masked, **request.settings})
     stem = slug(request.name if request.name is not None else trigger)
-    base = find_base(request.base)
-    found = find(request.images)
-    say(f"Reading {len(found)} files in {request.images}")
+    base, vae = find_base(request.base), find_vae(request.vae)
     jobs = request.out / "jobs"
     try:
         jobs.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".pictures-", dir=jobs) as scratch:
-            gathered = usable(gather(found, Path(scratch), min(MIN_SIDE, config.resolution)), say)
+            pictures, files = _collect(request, config, Path(scratch), say)
             name = free_name(request.out, stem)
-            prompts = request.prompts or sample_prompts(request.kind, trigger, class_word)
             spec = JobSpec(
                 job_id=name,
                 name=name,
                 base=base,
+                vae=vae,
                 trigger=trigger,
                 class_word=class_word,
                 kind=request.kind,
-                pictures=tuple(_picture(one, trigger, class_word) for one in gathered),
+                pictures=pictures,
                 config=config,
                 preset=request.preset,
-                sample_prompts=prompts,
+                sample_prompts=request.prompts or sample_prompts(request.kind, trigger, class_word),
+                negative_prompt=request.negative,
                 created_at=time.time(),
             )
-            return JobFolder.create(jobs, spec, sources_from({one.path.name: one.path for one in gathered}))
+            if config.batch_size > spec.images_per_epoch:
+                say(f"batch_size {config.batch_size} is more than an epoch has: a step takes {spec.images_per_epoch}")
+            return JobFolder.create(jobs, spec, sources_from(files))
     except OSError as error:
         raise ChannelError(f"cannot write into {request.out}: {error.strerror or error}") from error
 
 
-def usable(results: list[Gathered | Refused], say: Callable[[str], None]) -> list[Gathered]:
+def _collect(
+    request: Request, config: TrainConfig, scratch: Path, say: Callable[[str], None]
+) -> tuple[tuple[PictureSpec, ...], dict[str, Path]]:
+    """The pictures of a job, and where each file of theirs is."""
+    min_side = min(MIN_SIDE, config.resolution)
+    trigger, class_word = " ".join(request.trigger.split()), " ".join(request.class_word.split())
+    found = find(request.images)
+    say(f"Reading {len(found)} files in {request.images}")
+    masks = Masks.find(request.masks) if config.masked_loss else None
+    subject = usable(gather(found, scratch, min_side, masks), request.images, say)
+    others: list[Gathered] = []
+    if request.regularisation is not None:
+        found = find(request.regularisation, "reg")
+        say(f"Reading {len(found)} files in {request.regularisation}")
+        others = usable(gather(found, scratch, min_side), request.regularisation, say)
+        if not class_word and not all(one.caption for one in others):
+            raise InvalidConfig("--class-word", "is needed to caption the regularisation pictures")
+    pictures = [
+        *(_picture(one, with_trigger(one.caption, trigger, class_word)) for one in subject),
+        *(replace(_picture(one, one.caption or class_word), regularisation=True) for one in others),
+    ]
+    files = {path.name: path for one in (*subject, *others) for path in (one.path, one.mask) if path}
+    return needed(pictures, config, say), files
+
+
+def needed(pictures: Sequence[PictureSpec], config: TrainConfig, say: Callable[[str], None]) -> tuple[PictureSpec, ...]:
+    """The pictures less the regularisation pictures that no epoch would show: there are enough before them."""
+    held = held_back(pictures, config.validation_share, config.seed)
+    times = repeats_in_epoch(pictures, held)
+    kept = tuple(one for number, one in enumerate(pictures) if times[number] or number in held)
+    if len(kept) < len(pictures):
+        say(f"{len(pictures) - len(kept)} regularisation pictures are more than there is to balance, and not used")
+    return kept
+
+
+def usable(results: list[Gathered | Refused], folder: Path, say: Callable[[str], None]) -> list[Gathered]:
     """The pictures among the results, a sentence for each of the others; raises InvalidJob when none is left."""
     for refused in results:
         if isinstance(refused, Refused):
             say(f"{refused.source.name} {refused.reason}.")
     gathered = [one for one in results if isinstance(one, Gathered)]
     if not gathered:
-        raise InvalidJob("there is no usable picture in the folder; put JPEG, PNG or WEBP pictures into it")
-    say(f"{len(gathered)} pictures, {sum(bool(one.caption) for one in gathered)} of them with a caption of their own")
+        raise InvalidJob(f"there is no usable picture in the folder {folder}; put JPEG, PNG or WEBP pictures into it")
+    masked = sum(one.mask is not None for one in gathered)
+    captioned = sum(bool(one.caption) for one in gathered)
+    say(
+        f"{len(gathered)} pictures, {captioned} of them with a caption of their own"
+        + (f", {masked} with a mask" if masked else "")
+    )
     return gathered
 
 
-def _picture(one: Gathered, trigger: str, class_word: str) -> PictureSpec:
-    return PictureSpec(file=one.path.name, caption=with_trigger(one.caption, trigger, class_word), repeats=one.repeats)
+def _picture(one: Gathered, caption: str) -> PictureSpec:
+    mask = one.mask.name if one.mask else ""
+    return PictureSpec(file=one.path.name, caption=caption, repeats=one.repeats, mask=mask)
 
 
 def with_trigger(caption: str, trigger: str, class_word: str) -> str:
@@ -149,12 +204,21 @@ def find_base(text: str) -> str:
 
     Raises InvalidJob for a lost path, BadBase for what is no SDXL model.
     """
+    return _find_model(text, check_base, "base model")
+
+
+def find_vae(text: str) -> str:
+    """The VAE as the job names it, as `find_base` does; empty stays empty. Raises InvalidJob and BadBase."""
+    return _find_model(text, check_vae, "VAE") if text else ""
+
+
+def _find_model(text: str, check: Callable[[Path], None], what: str) -> str:
     path = Path(text).expanduser()
     if path.exists():
-        check_base(path)
+        check(path)
         return str(path.absolute())
     if text.startswith(("/", ".", "~")) or text.endswith(".safetensors") or text.count("/") != 1:
-        raise InvalidJob(f"there is no base model at {text}; give a diffusers folder, a .safetensors file or a hub id")
+        raise InvalidJob(f"there is no {what} at {text}; give a diffusers folder, a .safetensors file or a hub id")
     return text
 
 

@@ -24,7 +24,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=version())
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_add_train, _add_run, _add_serve, _add_inspect, _add_convert):
+    for add in (_add_train, _add_run, _add_serve, _add_inspect, _add_convert, _add_import, _add_export):
         add(commands, common)
     return parser
 
@@ -46,7 +46,7 @@ def _add_train(commands: _Commands, common: argparse.ArgumentParser) -> None:
     train.add_argument("--base", required=True, help="SDXL model: a diffusers folder, a .safetensors file, or a hub id")
     train.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the finished LoRA file goes")
     train.add_argument("--name", help="name of the file (the trigger word where not given); a version is added")
-    train.add_argument("--preset", default="face", help="starting point of the settings (default: face)")
+    train.add_argument("--preset", help="name or file (ours, Kohya SS's .json) of the settings (default: as --kind)")
     train.add_argument("--kind", choices=KINDS, default="person", help="what the pictures show (default: person)")
     train.add_argument("--epochs", type=int, metavar="N", help="passes over the pictures")
     train.add_argument("--batch", type=int, metavar="N", help="pictures per step")
@@ -106,6 +106,20 @@ def _add_convert(commands: _Commands, common: argparse.ArgumentParser) -> None:
     convert.add_argument(
         "--alpha", type=_alpha, metavar="A", help="alpha it was trained with, where the file does not say it"
     )
+
+
+def _add_import(commands: _Commands, common: argparse.ArgumentParser) -> None:
+    reader = commands.add_parser("import", parents=[common], help="settings of Kohya SS (.json) or sd-scripts (.toml)")
+    reader.add_argument("file", type=Path, metavar="FILE", help="a saved configuration; paths and tokens are not read")
+    reader.add_argument("--out", type=Path, metavar="PRESET.toml", help="write the settings as a preset")
+    reader.set_defaults(command="import_settings")
+
+
+def _add_export(commands: _Commands, common: argparse.ArgumentParser) -> None:
+    writer = commands.add_parser("export", parents=[common], help="a preset as a configuration for Kohya SS")
+    writer.add_argument("preset", metavar="PRESET", help="name of a preset, or a file with settings")
+    writer.add_argument("--out", type=Path, required=True, metavar="FILE.json", help="where the configuration goes")
+    writer.set_defaults(command="export_settings")
 
 
 def _add_device(parser: argparse.ArgumentParser) -> None:

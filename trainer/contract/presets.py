@@ -94,7 +94,7 @@ def preset_toml(preset: Preset, reasons: Mapping[str, str]) -> str:
 
 def _name(stem: str) -> str:
     """A name for job.json out of a file's: letters, digits, dots, dashes and underscores."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-.")[:60] or "imported"
+    return re.sub(r"[^A-Za-z0-9._]+", "-", stem).strip("-.")[:60] or "imported"
 
 
 def _toml(value: Any) -> str:

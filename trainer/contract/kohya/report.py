@@ -10,6 +10,7 @@ from typing import Any
 from trainer.contract.kohya.read import shown
 
 _WIDTH = 100
+_MOST_NAMES = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,13 @@ class Report:
     off: tuple[str, ...]
     """Keys that are empty or switched off, so that there is nothing to take."""
 
+    def reasons(self) -> dict[str, str]:
+        """Setting to the kohya keys that set it."""
+        keys: dict[str, list[str]] = {}
+        for one in self.taken:
+            keys.setdefault(one.setting, []).append(one.key)
+        return {setting: ", ".join(dict.fromkeys(names)) for setting, names in keys.items()}
+
     def lines(self) -> list[str]:
         """The report as text, grouped by reason."""
         width = max((len(one.key) for one in self.taken), default=0)
@@ -55,6 +63,8 @@ def _grouped(keys: Mapping[str, str]) -> list[str]:
         groups.setdefault(why, []).append(shown(key))
     lines = []
     for why, names in groups.items():
-        text = f"{why}: {', '.join(sorted(set(names)))}"
+        first = sorted(set(names))
+        rest = f" and {len(first) - _MOST_NAMES} more" if len(first) > _MOST_NAMES else ""
+        text = f"{why}: {', '.join(first[:_MOST_NAMES])}{rest}"
         lines += textwrap.wrap(text, _WIDTH, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
     return lines
