@@ -73,7 +73,8 @@ def make_job(request: Request, say: Callable[[str], None]) -> JobFolder:
     """
     trigger, class_word = _word(request.trigger, "--trigger"), _word(request.class_word, "--class-word", empty=True)
     masked = {"masked_loss": True} if request.masks else {}
-    config = load_preset(request.preset).config.with_overrides({**masked, **request.settings})
+    preset = find_preset(request.preset or PRESET_OF[request.kind])
+    config = preset.config.with_overrides({**masked, **request.settings})
     stem = slug(request.name if request.name is not None else trigger)
     base, vae = find_base(request.base), find_vae(request.vae)
     jobs = request.out / "jobs"
@@ -92,7 +93,7 @@ def make_job(request: Request, say: Callable[[str], None]) -> JobFolder:
                 kind=request.kind,
                 pictures=pictures,
                 config=config,
-                preset=request.preset,
+                preset=preset.name,
                 sample_prompts=request.prompts or sample_prompts(request.kind, trigger, class_word),
                 negative_prompt=request.negative,
                 created_at=time.time(),
