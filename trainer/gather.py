@@ -1,8 +1,9 @@
 """Pictures out of a folder of a person's own files: found, opened, turned upright, stripped, named by their hash.
 
 Captions lie beside the pictures as `.txt`. kohya's layout is understood: in a folder named `10_lisaxl woman` each
-picture counts ten times an epoch. Files of one's own disk are trusted more than what comes over Discord (the bot
-decodes in a bounded process), but a broken one still costs a sentence, never the run.
+picture counts ten times an epoch. Masks, where wanted, come out of a folder of their own or of the pictures'
+transparency. Files of one's own disk are trusted more than what comes over Discord (the bot decodes in a bounded
+process), but a broken one still costs a sentence, never the run.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from trainer.contract.durable import write_atomic
 from trainer.contract.errors import InvalidJob
+from trainer.masks import BadMask, Masks
 
 MAX_PIXELS = 40_000_000
 JPEG_QUALITY = 95
@@ -48,6 +50,8 @@ class Gathered:
     repeats: int
     caption: str
     """Text of the `.txt` beside it; empty when there is none."""
+    mask: Path | None = None
+    """Its mask, as large as itself, named `<sha256>.png`; None counts all of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +62,15 @@ class Refused:
     reason: str
 
 
-def find(folder: Path) -> list[Found]:
-    """Files of a picture folder, sorted: its own, those of kohya's `N_name` folders in it, or in its `img`.
+def find(folder: Path, inner: str = "img") -> list[Found]:
+    """Files of a picture folder, sorted: its own, those of kohya's `N_name` folders in it, or in its folder `inner`.
 
-    Raises InvalidJob when the folder cannot be read.
+    kohya's `inner` is `img`, or `reg` for regularisation pictures. Raises InvalidJob when the folder cannot be read.
     """
     try:
         own = _repeats_of(folder.absolute().name) or 1
         found = [Found(path, own) for path in _files(folder)]
-        for parent in (folder, folder / "img"):
+        for parent in (folder, folder / inner):
             for child in sorted(path for path in parent.glob("*") if path.is_dir()):
                 if repeats := _repeats_of(child.name):
                     found += [Found(path, repeats) for path in _files(child)]
@@ -86,14 +90,16 @@ def _files(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def gather(found: Sequence[Found], scratch: Path, min_side: int) -> list[Gathered | Refused]:
+def gather(
+    found: Sequence[Found], scratch: Path, min_side: int, masks: Masks | None = None
+) -> list[Gathered | Refused]:
     """Each file as a stripped copy in `scratch`, or refused, in the same order; a second copy of a picture is refused.
 
-    Raises ChannelError when the disk is full.
+    With `masks` each one's mask comes along. Raises ChannelError when the disk is full.
     """
     opener_formats = formats()
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        results = list(pool.map(lambda one: _gather_one(one, scratch, min_side, opener_formats), found))
+        results = list(pool.map(lambda one: _gather_one(one, scratch, min_side, opener_formats, masks), found))
     first: dict[str, Path] = {}
     for place, result in enumerate(results):
         if isinstance(result, Gathered):
@@ -115,24 +121,37 @@ def formats() -> tuple[str, ...]:
     return tuple(name for name in known if name in Image.OPEN)
 
 
-def _gather_one(one: Found, scratch: Path, min_side: int, opener_formats: tuple[str, ...]) -> Gathered | Refused:
+def _gather_one(
+    one: Found, scratch: Path, min_side: int, opener_formats: tuple[str, ...], masks: Masks | None
+) -> Gathered | Refused:
     try:
         with Image.open(one.path, formats=opener_formats) as image:
             if problem := _problem(image, min_side):
                 return Refused(one.path, problem)
             lossless = image.format == "PNG"
-            data = _encode(_upright(image), lossless)
+            upright = ImageOps.exif_transpose(image)
+            mask = masks.of(one.path, upright, opener_formats) if masks is not None else None
+            data = _encode(_plain(upright, image.info.get("icc_profile")), lossless)
         caption = _caption_beside(one.path)
+    except BadMask as problem:
+        return Refused(one.path, str(problem))
     except UnidentifiedImageError:
         return Refused(one.path, "is no picture that can be read here (JPEG, PNG, WEBP, AVIF, HEIC with pi_heif)")
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         if isinstance(error, OSError) and error.strerror:  # the disk's own word, which Pillow's errors do not have
             return Refused(one.path, f"cannot be read ({error.strerror}); look at its rights and its disk")
         return Refused(one.path, "is damaged or cut short; export it again from where it came")
-    copy = scratch / f"{hashlib.sha256(data).hexdigest()}.{'png' if lossless else 'jpg'}"
+    kept = _keep(data, "png" if lossless else "jpg", scratch)
+    kept_mask = None if mask is None else _keep(_encode(mask, lossless=True), "png", scratch)
+    return Gathered(kept, one.path, one.repeats, caption, kept_mask)
+
+
+def _keep(data: bytes, ending: str, scratch: Path) -> Path:
+    """A file in `scratch` named by its contents."""
+    copy = scratch / f"{hashlib.sha256(data).hexdigest()}.{ending}"
     if not copy.exists():
         write_atomic(copy, data)
-    return Gathered(copy, one.path, one.repeats, caption)
+    return copy
 
 
 def _problem(image: Image.Image, min_side: int) -> str | None:
@@ -148,20 +167,19 @@ def _problem(image: Image.Image, min_side: int) -> str | None:
     return None
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    """RGB in sRGB, turned as EXIF says, transparency over white, and no metadata."""
-    profile = image.info.get("icc_profile")
-    turned = ImageOps.exif_transpose(image)
-    if turned.has_transparency_data:
-        turned = turned.convert("RGBA")
-        turned = Image.alpha_composite(Image.new("RGBA", turned.size, "white"), turned)
-    turned = turned.convert("RGB")
-    if profile and image.mode in ("RGB", "RGBA", "P"):
+def _plain(upright: Image.Image, profile: bytes | None) -> Image.Image:
+    """RGB in sRGB, transparency over white, and no metadata."""
+    plain = upright
+    if upright.has_transparency_data:
+        plain = upright.convert("RGBA")
+        plain = Image.alpha_composite(Image.new("RGBA", plain.size, "white"), plain)
+    plain = plain.convert("RGB")
+    if profile and upright.mode in ("RGB", "RGBA", "P"):
         with suppress(ImageCms.PyCMSError, OSError):  # a profile that does not fit is left out of account
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            turned = ImageCms.profileToProfile(turned, source, ImageCms.createProfile("sRGB")) or turned
-    turned.info.clear()
-    return turned
+            plain = ImageCms.profileToProfile(plain, source, ImageCms.createProfile("sRGB")) or plain
+    plain.info.clear()
+    return plain
 
 
 def _encode(image: Image.Image, lossless: bool) -> bytes:

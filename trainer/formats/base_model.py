@@ -43,3 +43,17 @@ def check_file(path: Path) -> Checkpoint:
     if checkpoint.kind != "sdxl":
         raise BadBase(f"The base model {path.name!r} is {kind}; choose an SDXL checkpoint.")
     return checkpoint
+
+
+def check_vae(path: Path) -> None:
+    """Raise BadBase for a file or folder that holds no VAE."""
+    if path.is_dir():
+        if not any((folder / "config.json").is_file() for folder in (path / "vae", path)):
+            raise BadBase(f"The folder {path.name!r} holds no VAE (no config.json in it, nor in a folder vae).")
+        return
+    try:
+        found, kind = identify(path), what_is(path)
+    except LoraFileError as error:
+        raise BadBase(f"The VAE cannot be used: {error}") from error
+    if found.kind not in ("vae", "sdxl"):
+        raise BadBase(f"The VAE {path.name!r} is {kind}; choose a VAE made for SDXL.")

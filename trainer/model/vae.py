@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from diffusers import AutoencoderKL
 
-from trainer.errors import BadBase, LoraFileError
-from trainer.formats.identify import identify, what_is
+from trainer.errors import BadBase
+from trainer.formats.base_model import check_vae
 from trainer.formats.single_file import sdxl_config_folder
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -39,20 +39,6 @@ def load_vae(vae: str, own: AutoencoderKL, single_file_config: Path | None = Non
     if loaded.config.get("latents_mean") is not None or any(loaded.config[one] != own.config[one] for one in fields):
         raise BadBase(f"The VAE {path.name!r} is not of SDXL's kind (its latents differ); choose one made for SDXL.")
     return loaded.requires_grad_(False).eval()
-
-
-def check_vae(path: Path) -> None:
-    """Raise BadBase for a file or folder that holds no VAE."""
-    if path.is_dir():
-        if not any((folder / "config.json").is_file() for folder in (path / "vae", path)):
-            raise BadBase(f"The folder {path.name!r} holds no VAE (no config.json in it, nor in a folder vae).")
-        return
-    try:
-        found, kind = identify(path), what_is(path)
-    except LoraFileError as error:
-        raise BadBase(f"The VAE cannot be used: {error}") from error
-    if found.kind not in ("vae", "sdxl"):
-        raise BadBase(f"The VAE {path.name!r} is {kind}; choose a VAE made for SDXL.")
 
 
 def _from_hub(hub_id: str) -> AutoencoderKL:
