@@ -23,7 +23,7 @@ from trainer.formats.metadata import TrainingProgress, training_metadata
 from trainer.model.base import BaseModel
 from trainer.model.device import device_errors, release_cached
 from trainer.model.lora import lora_state
-from trainer.sampling.draw import draw
+from trainer.sampling.draw import Drawing, draw
 from trainer.sampling.grid import grid, save_webp
 from trainer.seeing.viewer import Viewer
 from trainer.training.learner import Learner
@@ -100,21 +100,22 @@ class Keeper:
         prompts = tuple(self.spec.sample_prompts[i % len(self.spec.sample_prompts)] for i in range(count))
         release_cached(self.learner.device)
         with self.learner.averaged(), self.learner.forward(), device_errors():
-            images = draw(
-                self.base,
-                prompts,
-                seeds=range(config.seed, config.seed + count),
-                steps=config.sample_steps,
-                guidance=config.sample_guidance,
-                size=(config.resolution, config.resolution),
-                begin=begin,
-            )
+            images = draw(self.base, prompts, range(config.seed, config.seed + count), self._drawing(config), begin)
         release_cached(self.learner.device)
         self.viewer.samples(images, position.step)
         self.report.begin("keeping")
         files = tuple(self._keep_picture(f"{name}-{number}", image) for number, image in enumerate(images))
         overview = self._keep_picture(f"{name}-grid", grid(images, prompts))
         return Sample(epoch=position.epoch, step=position.step, files=files, grid=overview, prompts=prompts)
+
+    def _drawing(self, config: TrainConfig) -> Drawing:
+        return Drawing(
+            size=(config.resolution, config.resolution),
+            steps=config.sample_steps,
+            guidance=config.sample_guidance,
+            sampler=config.sample_sampler,
+            negative=self.spec.negative_prompt,
+        )
 
     def settings(self, config: TrainConfig) -> None:
         """Keep the settings really used as `effective.json`."""

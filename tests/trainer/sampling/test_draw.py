@@ -1,4 +1,4 @@
-"""Samples: the pictures diffusers' own pipeline draws, DPM++ 2M Karras as k-diffusion defines it, and good manners."""
+"""Samples: the pictures diffusers' own pipeline draws, prompts and negative prompts, and good manners."""
 
 import json
 import shutil
@@ -9,9 +9,13 @@ import torch
 from diffusers import StableDiffusionXLPipeline
 from peft import LoraConfig
 
+from trainer.errors import BadSample
 from trainer.model.base import load_base
+from trainer.model.text import encode_prompts
 from trainer.sampling import draw as module
-from trainer.sampling.draw import draw, karras_scheduler
+from trainer.sampling.decode import picture
+from trainer.sampling.draw import STEP, Drawing, draw
+from trainer.sampling.samplers import solver
 
 SDXL = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "num_train_timesteps": 1000}
 CPU = torch.device("cpu")
@@ -22,21 +26,26 @@ def base(tiny_sdxl):
     return load_base(str(tiny_sdxl), device=CPU, dtype=torch.float32)
 
 
+def small(steps, **settings):
+    return Drawing(**{"size": (64, 64), "guidance": 5.0, "steps": steps, **settings})
+
+
 def pixels(pictures):
     return np.stack([np.asarray(picture, dtype=np.float32) / 255 for picture in pictures])
 
 
-def pipeline_pictures(folder, prompts, seeds, *, steps, guidance, size, **scheduler):
+def pipeline_pictures(folder, prompts, seeds, *, steps, guidance, size, negative_prompt=None, **scheduler):
     """The same request drawn by diffusers' pipeline."""
     pipe = StableDiffusionXLPipeline.from_pretrained(folder, add_watermarker=False, local_files_only=True)
     pipe.set_progress_bar_config(disable=True)
-    pipe.scheduler = karras_scheduler({**SDXL, **scheduler})
+    pipe.scheduler = solver("dpm++ 2m karras", {**SDXL, **scheduler}, steps).scheduler
     width, height = size
     latents = torch.stack(
         [torch.randn(4, height // 8, width // 8, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
     )
     return pipe(
         prompts,
+        negative_prompt=None if negative_prompt is None else [negative_prompt] * len(prompts),
         latents=latents,
         num_inference_steps=steps,
         guidance_scale=guidance,
@@ -50,7 +59,7 @@ def pipeline_pictures(folder, prompts, seeds, *, steps, guidance, size, **schedu
 def test_it_draws_what_the_pipeline_draws(base, tiny_sdxl, guidance, prediction):
     base.scheduler_config["prediction_type"] = prediction
     prompts, seeds = ["lisaxl, woman", "a blue cat", "a house"], [11, 12, 13]
-    ours = pixels(draw(base, prompts, seeds=seeds, steps=6, guidance=guidance, size=(72, 64)))
+    ours = pixels(draw(base, prompts, seeds, Drawing(size=(72, 64), steps=6, guidance=guidance)))
     theirs = pipeline_pictures(
         tiny_sdxl, prompts, seeds, steps=6, guidance=guidance, size=(72, 64), prediction_type=prediction
     )
@@ -59,90 +68,26 @@ def test_it_draws_what_the_pipeline_draws(base, tiny_sdxl, guidance, prediction)
     assert ours.std() > 0.01
 
 
-def k_diffusion_2m(model, x, sigmas):
-    """k-diffusion's sample_dpmpp_2m, restated from its paper (Lu et al. 2022, arXiv:2211.01095, algorithm 2)."""
-    previous = None
-    for i in range(len(sigmas) - 1):
-        denoised = model(x, sigmas[i])
-        t, t_next = -torch.log(sigmas[i]), -torch.log(sigmas[i + 1])
-        h = t_next - t
-        if previous is None or sigmas[i + 1] == 0:
-            mixed = denoised
-        else:
-            r = (t + torch.log(sigmas[i - 1])) / h
-            mixed = (1 + 1 / (2 * r)) * denoised - previous / (2 * r)
-        x = (sigmas[i + 1] / sigmas[i]) * x - torch.expm1(-h) * mixed
-        previous = denoised
-    return x
-
-
-@pytest.mark.parametrize("steps", [1, 2, 5, 30])
-def test_the_solver_is_k_diffusions(steps):
-    betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2
-    cumulative = torch.cumprod(1 - betas, 0)
-    trained = ((1 - cumulative) / cumulative) ** 0.5
-    ramp = torch.linspace(0, 1, steps, dtype=torch.float64)
-    low, high = trained[0] ** (1 / 7), trained[-1] ** (1 / 7)
-    sigmas = torch.cat([(high + ramp * (low - high)) ** 7, torch.zeros(1, dtype=torch.float64)])
-
-    def denoise(x, sigma):  # any smooth function will do as a model
-        return torch.tanh(x / (1 + sigma**2) ** 0.5 + 0.1 * sigma / (1 + sigma))
-
-    scheduler = karras_scheduler(SDXL)
-    scheduler.set_timesteps(steps)
-    assert torch.allclose(scheduler.sigmas.double(), sigmas, rtol=1e-4)
-    sigmas = scheduler.sigmas.double()  # from here on in its fp32
-
-    noise = torch.randn(2, 4, 4, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    scale = (1 + sigmas[0] ** 2) ** 0.5
-    expected = k_diffusion_2m(denoise, noise * scale, sigmas)
-    latents = noise  # diffusers keeps the variance, k-diffusion lets it explode: x = latents (1 + sigma^2)^0.5
-    for i, timestep in enumerate(scheduler.timesteps):
-        x = latents * (1 + sigmas[i] ** 2) ** 0.5
-        epsilon = (x - denoise(x, sigmas[i])) / sigmas[i]
-        latents = scheduler.step(epsilon, timestep, latents, return_dict=False)[0]
-    assert torch.allclose(latents, expected, atol=1e-4)
-
-
-def test_the_bases_noise_is_kept_and_its_taste_in_sampling_is_not(base):
-    """A zero-terminal-SNR model that would sample otherwise; diffusers refuses `use_beta_sigmas` beside Karras."""
-    base.scheduler_config.update(
-        prediction_type="v_prediction",
-        rescale_betas_zero_snr=True,
-        use_beta_sigmas=True,
-        timestep_spacing="trailing",
-        final_sigmas_type="sigma_min",
-    )
-    scheduler = karras_scheduler(base.scheduler_config)
-    scheduler.set_timesteps(4)
-    assert scheduler.sigmas[0] > 1000  # zero SNR, against 14.6 of plain SDXL
-    assert scheduler.sigmas[-1] == 0
-    [picture] = draw(base, ["a"], seeds=[1], steps=4, guidance=3.0, size=(64, 64))
-    assert pixels([picture]).std() > 0.01
-
-
 def test_a_picture_depends_on_its_seed_alone_not_on_its_neighbours(base):
-    settings = {"steps": 2, "guidance": 5.0, "size": (64, 64)}
-    three = pixels(draw(base, ["a", "b", "c"], seeds=[1, 2, 3], **settings))
-    alone = pixels(draw(base, ["c"], seeds=[3], **settings))
-    other = pixels(draw(base, ["c"], seeds=[4], **settings))
+    three = pixels(draw(base, ["a", "b", "c"], [1, 2, 3], small(2)))
+    alone = pixels(draw(base, ["c"], [3], small(2)))
+    other = pixels(draw(base, ["c"], [4], small(2)))
     assert np.abs(three[2] - alone[0]).max() <= 1.001 / 255
     assert np.abs(other - alone).max() > 0.05
 
 
 def test_each_piece_of_work_is_told_before_it_begins_and_may_be_called_off(base):
     begun = []
-    settings = {"seeds": [1, 2], "steps": 3, "guidance": 5.0, "size": (64, 64)}
-    draw(base, ["a", "b"], **settings, begin=begun.append)
-    assert begun == ["encoding a prompt", *["a denoising step"] * 3, *["decoding a picture"] * 2]
+    draw(base, ["a", "b"], [1, 2], small(3), begun.append)
+    assert begun == ["encoding a prompt", *[STEP] * 3, *["decoding a picture"] * 2]
 
     def call_off(work):
-        if begun.append(work) is None and begun.count("a denoising step") == 2:
+        if begun.append(work) is None and begun.count(STEP) == 2:
             raise KeyboardInterrupt
 
     begun.clear()
     with pytest.raises(KeyboardInterrupt):
-        draw(base, ["a", "b"], **settings, begin=call_off)
+        draw(base, ["a", "b"], [1, 2], small(3), call_off)
     assert len(begun) == 3
 
 
@@ -152,25 +97,23 @@ def test_no_prompt_is_what_the_base_was_trained_with(base, tiny_sdxl, tmp_path):
     index = json.loads((folder / "model_index.json").read_text())
     (folder / "model_index.json").write_text(json.dumps({**index, "force_zeros_for_empty_prompt": False}))
     other = load_base(str(folder), device=CPU, dtype=torch.float32)
-    settings = {"seeds": [1], "steps": 4, "guidance": 7.0, "size": (64, 64)}
-    with_zeros, with_text = (pixels(draw(one, ["a cat"], **settings)) for one in (base, other))
+    with_zeros, with_text = (pixels(draw(one, ["a cat"], [1], small(4, guidance=7.0))) for one in (base, other))
     theirs = pipeline_pictures(folder, ["a cat"], [1], steps=4, guidance=7.0, size=(64, 64))
     assert np.abs(with_text - theirs).max() < 0.5 / 255 + 1e-3
     assert np.abs(with_text - with_zeros).max() > 0.01
 
 
 def test_the_attached_lora_is_drawn_with(base):
-    settings = {"seeds": [1], "steps": 3, "guidance": 5.0, "size": (64, 64)}
-    before = pixels(draw(base, ["a cat"], **settings))
+    before = pixels(draw(base, ["a cat"], [1], small(3)))
     base.unet.add_adapter(LoraConfig(r=4, lora_alpha=4, target_modules=["to_q", "to_v"], init_lora_weights=False))
-    assert np.abs(pixels(draw(base, ["a cat"], **settings)) - before).max() > 0.01
+    assert np.abs(pixels(draw(base, ["a cat"], [1], small(3))) - before).max() > 0.01
 
 
 @pytest.mark.parametrize("training", [True, False])
 def test_it_leaves_no_traces(base, training):
     base.unet.train(training)
     state = torch.random.get_rng_state()
-    draw(base, ["a"], seeds=[1], steps=1, guidance=5.0, size=(64, 64))
+    draw(base, ["a"], [1], small(1))
     assert base.unet.training is training
     assert torch.equal(torch.random.get_rng_state(), state)
     assert torch.is_grad_enabled()
@@ -178,9 +121,9 @@ def test_it_leaves_no_traces(base, training):
 
 def test_the_mode_is_restored_after_an_error(base, monkeypatch):
     base.unet.train()
-    monkeypatch.setattr(module, "_decode", lambda *_: 1 / 0)
+    monkeypatch.setattr(module, "decode", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        draw(base, ["a"], seeds=[1], steps=1, guidance=5.0, size=(64, 64))
+        draw(base, ["a"], [1], small(1))
     assert base.unet.training
 
 
@@ -189,8 +132,8 @@ def test_a_bf16_base_draws_under_autocast_with_the_vae_in_fp32(tiny_sdxl):
     seen = []
     base.vae.decoder.register_forward_hook(lambda _, __, output: seen.append(output.dtype))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        [picture] = draw(base, ["a"], seeds=[1], steps=2, guidance=5.0, size=(64, 64))
-    assert picture.size == (64, 64)
+        [drawn] = draw(base, ["a"], [1], small(2))
+    assert drawn.size == (64, 64)
     assert seen == [torch.float32]
 
 
@@ -204,19 +147,97 @@ def test_small_memory_decodes_in_tiles(base, monkeypatch):
         return decode(*arguments, **keywords)
 
     monkeypatch.setattr(base.vae, "decode", short_of_memory)
-    pictures = draw(base, ["a", "b"], seeds=[1, 2], steps=1, guidance=1.0, size=(64, 64))
+    pictures = draw(base, ["a", "b"], [1, 2], small(1, guidance=1.0))
     assert len(pictures) == 2
     assert calls == [False, True, True]
 
 
 def test_numbers_that_are_none_become_black_not_a_crash():
-    picture = module._picture(torch.full((3, 8, 8), float("nan")))
-    assert picture.getextrema() == ((0, 0),) * 3
+    drawn = picture(torch.full((3, 8, 8), float("nan")))
+    assert drawn.getextrema() == ((0, 0),) * 3
 
 
-def test_requests_that_do_not_fit_are_refused(base):
-    good = {"seeds": [1], "steps": 1, "guidance": 5.0, "size": (64, 64)}
-    for bad in ({"seeds": []}, {"seeds": [1, 2]}, {"steps": 0}, {"size": (65, 64)}, {"size": (64, 0)}):
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"steps": 0},
+        {"steps": 201},
+        {"size": (65, 64)},
+        {"size": (64, 0)},
+        {"size": (64, -8)},
+        {"size": (8192, 64)},
+        {"guidance": -1.0},
+        {"guidance": 31.0},
+        {"guidance": float("nan")},
+    ],
+)
+def test_settings_that_do_not_fit_are_refused_in_a_sentence(bad):
+    with pytest.raises(BadSample) as error:
+        Drawing(**{"size": (64, 64), **bad})
+    assert str(error.value).endswith(".")
+
+
+def test_each_prompt_has_its_seed(base):
+    for seeds in ([], [1, 2]):
         with pytest.raises(ValueError):
-            draw(base, ["a"], **{**good, **bad})
-    assert draw(base, [], **{**good, "seeds": []}) == []
+            draw(base, ["a"], seeds, small(1))
+    assert draw(base, [], [], small(1)) == []
+
+
+# --- prompts ---------------------------------------------------------------------------------------------------------
+def seen_by_the_unet(base, monkeypatch, prompts, drawing):
+    """The text each UNet call gets, `(rows, 77 * chunks, c)`."""
+    seen, forward = [], base.unet.forward
+
+    def spy(*arguments, **keywords):
+        seen.append((keywords["encoder_hidden_states"], keywords["added_cond_kwargs"]["text_embeds"]))
+        return forward(*arguments, **keywords)
+
+    monkeypatch.setattr(base.unet, "forward", spy)
+    pictures = draw(base, prompts, range(len(prompts)), drawing)
+    return seen, pictures
+
+
+def test_a_negative_prompt_takes_the_place_of_no_prompt(base, monkeypatch, tiny_sdxl):
+    seen, _ = seen_by_the_unet(base, monkeypatch, ["a cat", "a dog"], small(1, negative="a house"))
+    text, pooled = encode_prompts(base, ["a house", "a house", "a cat", "a dog"])
+    [(got_text, got_pooled)] = seen
+    assert (got_text - text).abs().max() < 1e-5
+    assert (got_pooled - pooled).abs().max() < 1e-5
+
+
+def test_the_negative_prompt_is_drawn_with_as_diffusers_does(base, tiny_sdxl):
+    ours = pixels(draw(base, ["a cat"], [3], small(4, negative="a house, red")))
+    theirs = pipeline_pictures(
+        tiny_sdxl, ["a cat"], [3], steps=4, guidance=5.0, size=(64, 64), negative_prompt="a house, red"
+    )
+    assert np.abs(ours - theirs).max() < 0.5 / 255 + 1e-3
+    assert np.abs(ours - pixels(draw(base, ["a cat"], [3], small(4)))).max() > 0.01
+
+
+def test_prompt_and_negative_prompt_are_filled_to_the_same_number_of_chunks(base, monkeypatch):
+    long = "cat dog " * 25
+    seen, _ = seen_by_the_unet(base, monkeypatch, ["a cat", long], small(1, negative="a house"))
+    assert [tuple(text.shape[:2]) for text, _ in seen] == [(2, 77), (2, 154)]  # drawn apart: the numbers differ
+    assert (seen[1][0] - encode_prompts(base, ["a house", long], chunks=2)[0]).abs().max() < 1e-5
+    seen, _ = seen_by_the_unet(base, monkeypatch, ["a cat"], small(1, negative=long))
+    assert (seen[0][0] - encode_prompts(base, [long, "a cat"], chunks=2)[0]).abs().max() < 1e-5
+
+
+def test_a_long_neighbour_changes_no_picture(base):
+    together = pixels(draw(base, ["a cat", "cat dog " * 25], [1, 2], small(2)))
+    alone = pixels(draw(base, ["a cat"], [1], small(2)))
+    assert np.abs(together[0] - alone[0]).max() <= 1.001 / 255
+
+
+def test_weights_reach_the_picture_and_lora_tags_do_not(base):
+    plain, tagged, heavy = (
+        pixels(draw(base, [prompt], [1], small(2))) for prompt in ("a cat", "<lora:x:0.9>a cat", "a (cat:1.8)")
+    )
+    assert np.array_equal(plain, tagged)
+    assert np.abs(plain - heavy).max() > 1 / 255
+
+
+def test_without_guidance_nothing_is_avoided(base, monkeypatch):
+    seen, _ = seen_by_the_unet(base, monkeypatch, ["a cat"], small(1, guidance=1.0, negative="a house"))
+    assert seen[0][0].shape[0] == 1
