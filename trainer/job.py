@@ -49,8 +49,8 @@ from trainer.model.device import (
 from trainer.model.lora import attach_lora
 from trainer.seeing.history import History
 from trainer.seeing.viewer import Viewer
-from trainer.training.interim import Learner
 from trainer.training.keeper import Keeper
+from trainer.training.learner import Learner
 from trainer.training.lifeline import LOADING
 from trainer.training.loop import Loop
 from trainer.training.report import Reporter

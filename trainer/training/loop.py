@@ -17,7 +17,7 @@ from trainer.model.device import peak_memory
 from trainer.training.keeper import Keeper
 from trainer.training.learner import Learner
 from trainer.training.report import Pace, Reporter
-from trainer.training.schedule import learning_rate
+from trainer.training.schedule import rate_share
 from trainer.training.state import Position
 from trainer.training.wishes import Wishes, extend
 
@@ -87,8 +87,7 @@ class Loop:
         self.report.begin("a step")
         begun = time.perf_counter()
         step = self.position.step + 1
-        rate = learning_rate(step, self.steps, self.config)
-        self.learner.step(batches, step, rate)
+        self.learner.step(batches, step, rate_share(step, self.steps, self.config))
         self.position = self.position.evolve(step=step, done=self.position.done + 1)
         now = time.monotonic()
         told = now - self._told_at >= REPORT_SECONDS or step == self.steps
@@ -97,7 +96,7 @@ class Loop:
         self._pace.count(sum(map(len, batches)), seconds)
         self.position = self.position.evolve(training_seconds=self.position.training_seconds + seconds)
         if told:
-            self._tell(*losses, rate)
+            self._tell(*losses)
             self._told_at = now
 
     def _read_losses(self, step: int) -> tuple[float, float]:
@@ -105,10 +104,9 @@ class Loop:
         tally = self.learner.tally
         if not bool(tally.sound):
             raise NanLoss(step, self.config.learning_rate)
-        assert tally.smoothed is not None
         return float(tally.loss), float(tally.smoothed)
 
-    def _tell(self, loss: float, smoothed: float, rate: float) -> None:
+    def _tell(self, loss: float, smoothed: float) -> None:
         self._pace.report()
         body = Step(
             epoch=self.position.epoch,
@@ -117,14 +115,14 @@ class Loop:
             steps=self.steps,
             loss=loss,
             smoothed_loss=smoothed,
-            learning_rate=rate,
+            learning_rate=self.learner.rates["unet"],
             seconds_per_step=self._pace.seconds_per_step,
             images_per_second=self._pace.images_per_second,
             vram_bytes=peak_memory(self.learner.device),
             eta_seconds=self._eta(),
         )
         self.report.tell(body)
-        self.keeper.viewer.step(body, {"unet": rate})
+        self.keeper.viewer.step(body, self.learner.rates)
 
     def _eta(self) -> float:
         """Time for the steps left, and for the validations and checkpoints left at the last one's price."""
@@ -173,8 +171,7 @@ class Loop:
         """The position once the loss on the pictures held back is measured and told. Raises NanLoss."""
         self.report.begin("validating")
         begun = time.perf_counter()
-        with self.learner.averaged():
-            loss = self.learner.validate(self.held_back)
+        loss = self.learner.validate(self.held_back)
         self._validating_seconds = time.perf_counter() - begun
         here = self.position
         if not math.isfinite(loss):

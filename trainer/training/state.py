@@ -69,7 +69,7 @@ class State:
     """What a state folder holds."""
 
     tensors: Mapping[str, Tensor]
-    """The learner's, as its `state` gives them."""
+    """The learner's, as its `state` gives them: contiguous, on the CPU."""
     values: Mapping[str, Any]
     position: Position
     settings: Mapping[str, Any]
@@ -80,10 +80,7 @@ class State:
 def save_state(folder: Path, state: State) -> None:
     """Write a state into a new folder. Raises OSError or SafetensorError when the disk refuses."""
     folder.mkdir(parents=True)
-    save_file(
-        {name: tensor.detach().cpu().contiguous() for name, tensor in state.tensors.items()},
-        folder / "learner.safetensors",
-    )
+    save_file(dict(state.tensors), folder / "learner.safetensors")
     position = {"position": dataclasses.asdict(state.position), "settings": dict(state.settings)}
     values = {"learner": dict(state.values), "position": position, "history": state.history.to_json()}
     for name, value in values.items():
