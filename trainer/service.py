@@ -18,6 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from trainer.contract.cache import CacheOptions
 from trainer.contract.directory import DirectoryChannel
 from trainer.contract.errors import ChannelError, ContractError
 from trainer.contract.events import TERMINAL, Failed, Finished
@@ -44,6 +45,8 @@ class ServiceOptions:
     once: bool = False
     """Leave when nothing waits any more."""
     patience: Patience = field(default_factory=Patience)
+    cache: CacheOptions | None = None
+    """Where its trainings keep latents for later ones."""
 
 
 Start = Callable[[Assignment, ServiceOptions], Child]
@@ -53,6 +56,8 @@ def start_trainer(assignment: Assignment, options: ServiceOptions) -> Child:
     """`python -m trainer run` on the assignment; raises OSError when the system refuses."""
     command = [sys.executable, "-m", "trainer", "run", str(assignment.folder), "--attempt", str(assignment.attempt)]
     command += ["--device", options.device, "--service", options.name, "--parent", str(os.getpid())]
+    if options.cache is not None:
+        command += ["--cache", str(options.cache.folder), "--cache-bytes", str(options.cache.limit)]
     command.append("--debug")  # its stderr is the host's trainer.log, where tracebacks belong
     return Child(assignment, command, options.patience)
 

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TypeAlias
 
+from trainer.contract.cache import BYTES, DEFAULT_BYTES, FOLDER
 from trainer.contract.spec import KINDS
 from trainer.machine import DEVICE, version
 from trainer.supervise import Patience
@@ -41,6 +42,7 @@ def _add_train(commands: _Commands, common: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="folder of pictures, with .txt captions beside them if any; kohya's img/10_lisaxl woman works too",
     )
+    _add_more_pictures(train)
     train.add_argument("--trigger", required=True, metavar="WORD", help="word that calls the subject, e.g. lisaxl")
     train.add_argument("--class-word", default="", metavar="WORD", help="what the subject is, e.g. woman")
     train.add_argument("--base", required=True, help="SDXL model: a diffusers folder, a .safetensors file, or a hub id")
@@ -53,11 +55,29 @@ def _add_train(commands: _Commands, common: argparse.ArgumentParser) -> None:
     train.add_argument(
         "--prompt", action="append", default=[], metavar="TEXT", help="prompt of the sample pictures; may be repeated"
     )
+    train.add_argument("--negative", default="", metavar="TEXT", help="what the sample pictures should not show")
     train.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="any other setting; may be repeated"
     )
     train.set_defaults(service="by hand")
     _add_device(train)
+    _add_cache(train)
+
+
+def _add_more_pictures(train: argparse.ArgumentParser) -> None:
+    train.add_argument(
+        "--regularisation",
+        type=Path,
+        metavar="DIR",
+        help="folder of pictures of the class without the subject; kohya's reg/1_woman works too",
+    )
+    train.add_argument(
+        "--masks",
+        type=Path,
+        metavar="DIR",
+        help="folder of masks named as the pictures: the loss counts only where they are white (sets masked_loss)",
+    )
+    train.add_argument("--vae", default="", help="another VAE than the base's: a folder, a .safetensors, or a hub id")
 
 
 def _add_run(commands: _Commands, common: argparse.ArgumentParser) -> None:
@@ -68,6 +88,7 @@ def _add_run(commands: _Commands, common: argparse.ArgumentParser) -> None:
     run.add_argument("--out", type=Path, metavar="DIR", help="copy the finished LoRA file there, never over another")
     run.add_argument("--parent", type=_positive, metavar="PID", help=argparse.SUPPRESS)
     _add_device(run)
+    _add_cache(run)
 
 
 def _add_serve(commands: _Commands, common: argparse.ArgumentParser) -> None:
@@ -86,6 +107,7 @@ def _add_serve(commands: _Commands, common: argparse.ArgumentParser) -> None:
         help="end a training that has told nothing for so long (default: 120)",
     )
     _add_device(serve)
+    _add_cache(serve)
 
 
 def _add_inspect(commands: _Commands, common: argparse.ArgumentParser) -> None:
@@ -128,6 +150,18 @@ def _add_device(parser: argparse.ArgumentParser) -> None:
         type=_device,
         default="auto",
         help="auto, cpu, cuda or cuda:N (default: auto, a GPU if there is one)",
+    )
+
+
+def _add_cache(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--cache", type=Path, metavar="DIR", help=f"keep encoded pictures there for later trainings (or set {FOLDER})"
+    )
+    parser.add_argument(
+        "--cache-bytes",
+        type=_positive,
+        metavar="N",
+        help=f"size of that folder, beyond which the longest unused go (or set {BYTES}; default: {DEFAULT_BYTES})",
     )
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from trainer.by_hand import export, last_word
 from trainer.cli.progress import ProgressBar, ShownChannel
 from trainer.cli.signals import stop_on_signals
+from trainer.contract.cache import cache_options
 from trainer.contract.errors import InvalidJob
 from trainer.contract.exits import Exit
 from trainer.contract.folder import JobFolder
@@ -46,8 +47,9 @@ def open_next_attempt(job: JobFolder) -> int:
 def train_attempt(job: JobFolder, attempt: int, args: argparse.Namespace, say: Callable[[str], None]) -> Exit:
     """Train an open attempt with its progress shown; SIGTERM and Ctrl-C pause it with its state written.
 
-    `args` has device, service and out (a folder for the finished file, or None).
+    `args` has device, service, cache, cache_bytes and out (a folder for the finished file, or None).
     """
+    cache = cache_options(args.cache, args.cache_bytes, os.environ)
 
     def stopping() -> None:
         sys.stderr.write("\nWriting the state, then leaving; press Ctrl-C again to leave at once.\n")
@@ -58,7 +60,7 @@ def train_attempt(job: JobFolder, attempt: int, args: argparse.Namespace, say: C
         from trainer.job import run_job  # imports torch: seconds, in which a signal must already count
 
         channel = ShownChannel(job.path, attempt, bar.show)
-        code = run_job(channel, device=args.device, service=args.service, stop=stop)
+        code = run_job(channel, device=args.device, service=args.service, stop=stop, cache=cache)
     tell_end(job, attempt, code, args.out, say)
     return code
 

@@ -26,6 +26,10 @@ def command(args: argparse.Namespace, say: Callable[[str], None]) -> Exit:
         kind=args.kind,
         settings=settings_of(args),
         prompts=tuple(args.prompt),
+        negative=args.negative,
+        regularisation=args.regularisation,
+        masks=args.masks,
+        vae=args.vae,
     )
     job = make_job(request, say)
     spec = job.spec()
