@@ -110,8 +110,8 @@ class MissingExtra(TrainerError):
 
     code = "missing-extra"
 
-    def __init__(self, package: str) -> None:
+    def __init__(self, package: str, extra: str = "trainer") -> None:
         super().__init__(
-            f"The trainer needs the Python package {package}; install it with pip install 'lorelei[trainer]'."
+            f"The trainer needs the Python package {package}; install it with pip install 'lorelei[{extra}]'."
         )
         self.package = package

@@ -103,6 +103,25 @@ def _rules(config: TrainConfig) -> tuple[tuple[str, bool, str], ...]:
             not config.zero_terminal_snr or config.prediction != "epsilon",
             "needs velocity prediction: pure noise cannot be told from itself",
         ),
+        *_optimizer_rules(config),
+    )
+
+
+def _optimizer_rules(config: TrainConfig) -> tuple[tuple[str, bool, str], ...]:
+    prodigy, free = config.optimizer == "prodigy", config.optimizer == "schedule-free"
+    encoder_rates = {config.text_encoder_1_rate, config.text_encoder_2_rate}
+    return (
+        (
+            "optimizer",
+            not prodigy or encoder_rates <= {0.0, config.learning_rate},
+            "prodigy finds one rate for all parts; leave the text encoders' rates at 0",
+        ),
+        (
+            "ema_decay",
+            not (free and config.ema_decay),
+            "does not go together with schedule-free: it averages itself",
+        ),
+        ("beta_1", not free or config.beta_1 > 0, "must be above 0 for schedule-free: it places its average"),
     )
 
 

@@ -29,6 +29,11 @@ class Numbers:
     autocast: torch.dtype | None
     """Of the arithmetic where it differs from the LoRA's weights."""
 
+    @property
+    def scaled(self) -> bool:
+        """True where gradients would vanish unless the loss is scaled up: fp16's smallest number is 6e-8."""
+        return self.autocast is torch.float16
+
 
 def pick_device(name: str = "auto") -> torch.device:
     """The device of that name; `auto` takes the GPU where there is one. Raises NoDevice for a GPU that is not there.
@@ -47,14 +52,15 @@ def pick_device(name: str = "auto") -> torch.device:
 
 
 def pick_numbers(precision: Precision, device: torch.device) -> Numbers:
-    """Formats for a precision setting; `auto` is bf16 on a GPU that has it and fp32 elsewhere."""
+    """Formats for a precision setting; `auto` is bf16 on a GPU that has it, fp16 on one that has not, fp32 on a CPU."""
     if precision == "auto":
-        precision = "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported(False) else "fp32"
-    if precision == "fp32":
-        return Numbers(torch.float32, torch.float32, None)
-    if precision == "bf16":
-        return Numbers(torch.bfloat16, torch.float32, torch.bfloat16)
-    return Numbers(torch.bfloat16, torch.bfloat16, None)
+        precision = "fp32" if device.type != "cuda" else "bf16" if torch.cuda.is_bf16_supported(False) else "fp16"
+    return {
+        "fp32": Numbers(torch.float32, torch.float32, None),
+        "bf16": Numbers(torch.bfloat16, torch.float32, torch.bfloat16),
+        "full-bf16": Numbers(torch.bfloat16, torch.bfloat16, None),
+        "fp16": Numbers(torch.float16, torch.float32, torch.float16),
+    }[precision]
 
 
 def autocast(device: torch.device, numbers: Numbers) -> AbstractContextManager[None]:

@@ -1,83 +1,35 @@
-"""One optimizer step: the base frozen, the LoRA learning. Nothing here waits for the device."""
+"""One optimizer step: the base frozen, the LoRA learning. Nothing here waits for the device (but see `step`)."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 import torch
 from peft.tuners.lora import LoraLayer
-from torch import Tensor
-from torch.nn import Parameter, functional
+from torch import Tensor, nn
+from torch.nn import Parameter
 
 from trainer.contract.config import TrainConfig
-from trainer.data.dataset import Conditioned, TrainingSet
+from trainer.data.dataset import TrainingSet
 from trainer.data.sampler import Batch
 from trainer.model.base import BaseModel
-from trainer.model.device import Numbers, autocast, device_errors
-from trainer.model.lora import lora_weight
-from trainer.training.loss import Diffusion, Noise, draw_noise
-from trainer.training.preservation import rows_to_preserve
-
-SMOOTHING = 0.98
-"""Share of the smoothed loss kept at each step: an average over about the last 50 steps."""
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """What the UNet is shown in one forward pass."""
-
-    noised: Tensor
-    """`(b, 4, h/8, w/8)` fp32."""
-    timesteps: Tensor
-    """`(b,)` int64."""
-    text: Tensor
-    """`(b, n, c)`."""
-    pooled: Tensor
-    """`(b, p)`."""
-    time_ids: Tensor
-    """`(b, 6)` fp32."""
-
-    @classmethod
-    def of(cls, diffusion: Diffusion, seen: Conditioned, noise: Noise) -> Shown:
-        """The batch under its noise."""
-        noised = diffusion.noised(seen.latents, noise)
-        return cls(noised, noise.timesteps, seen.text, seen.pooled, seen.time_ids)
-
-    def fits(self, other: Shown) -> bool:
-        """True where both can go through the UNet together: their texts are equally long."""
-        return self.text.shape[1] == other.text.shape[1]
-
-    def joined(self, other: Shown) -> Shown:
-        """Both, one below the other."""
-        parts = zip(_parts(self), _parts(other), strict=True)
-        return Shown(*(torch.cat(pair) for pair in parts))
-
-
-def _parts(shown: Shown) -> tuple[Tensor, ...]:
-    return shown.noised, shown.timesteps, shown.text, shown.pooled, shown.time_ids
-
-
-@dataclass(slots=True)
-class Tally:
-    """Losses so far, kept on the device until somebody asks."""
-
-    loss: Tensor
-    smoothed: Tensor | None
-    sound: Tensor
-    """False once any loss or gradient was not a number."""
-
-    def add(self, loss: Tensor, gradient_norm: Tensor) -> None:
-        """Count a step in."""
-        self.loss = loss
-        self.smoothed = loss if self.smoothed is None else torch.lerp(loss, self.smoothed, SMOOTHING)
-        self.sound = self.sound & torch.isfinite(loss) & torch.isfinite(gradient_norm)
+from trainer.model.device import Numbers, device_errors
+from trainer.model.lora import put_weights, scales
+from trainer.training.objective.batch import Objective
+from trainer.training.objective.diffusion import as_configured
+from trainer.training.optim.averaging import Average, evaluation_point, holding
+from trainer.training.optim.groups import rates, set_rates, weight_groups
+from trainer.training.optim.max_norm import limit_norms
+from trainer.training.optim.memory import optimizer_state, put_optimizer_state
+from trainer.training.optim.optimizers import make_optimizer, remembered
+from trainer.training.tally import PATIENCE_FP16, Tally
 
 
 class Learner:
-    """The UNet with its LoRA, the optimizer, and the training set."""
+    """The base with its LoRA, the optimizer, and the training set."""
 
     def __init__(
         self,
@@ -87,98 +39,162 @@ class Learner:
         config: TrainConfig,
         numbers: Numbers,
     ) -> None:
+        """Over an attached LoRA. Raises InvalidConfig, MissingExtra or BadBase for what cannot be trained."""
         self.weights = dict(weights)
         self.device: torch.device = base.unet.device
-        self._unet = base.unet
-        self._data = data
         self._config = config
-        self._numbers = numbers
-        self._diffusion = Diffusion(base.scheduler_config, base.prediction_type, self.device)
-        self.optimizer = torch.optim.AdamW(
-            self.weights.values(),
-            lr=config.learning_rate,
-            weight_decay=config.weight_decay,
-            fused=self.device.type == "cuda",
-        )
-        self.tally = Tally(
-            torch.zeros((), device=self.device), None, torch.ones((), dtype=torch.bool, device=self.device)
-        )
+        self._objective = Objective(as_configured(base, config), data, config, numbers)
+        self._scales = scales(base)
+        self._parts = _trained_parts(base, config)
+        self.optimizer = make_optimizer(weight_groups(self.weights, config), config, self.device)
+        self._scaler = torch.amp.GradScaler(self.device.type, enabled=numbers.scaled)
+        self._average = Average(self.weights, config.ema_decay) if config.ema_decay else None
+        self._is_averaged = False
+        self.tally = Tally.begin(self.device, PATIENCE_FP16 if numbers.scaled else 1)
         # Under autocast the LoRA's inputs are cast where they are used; PEFT's own cast to fp32 would only copy them.
-        for module in self._unet.modules():
-            if isinstance(module, LoraLayer):
-                module.cast_input_dtype_enabled = numbers.autocast is None
+        for part in self._parts:
+            for module in part.modules():
+                if isinstance(module, LoraLayer):
+                    module.cast_input_dtype_enabled = numbers.autocast is None
         if config.gradient_checkpointing:
-            self._unet.enable_gradient_checkpointing()
+            base.unet.enable_gradient_checkpointing()
 
-    def step(self, batches: Sequence[Batch], step: int, rate: float) -> None:
-        """Optimizer step number `step` (from 1) over the batches; every picture counts alike, however they are cut."""
+    # --- training ---------------------------------------------------------------------------------------------------
+    def step(self, batches: Sequence[Batch], step: int, share: float) -> None:
+        """Optimizer step number `step` (from 1) over the batches, at this share (0 to 1) of the peak rates.
+
+        Every picture counts alike, however they are cut into batches, and one shown once more for preservation counts
+        `preservation_weight` times as much. With fp16 a step whose gradients overflow is skipped; that, and Prodigy's
+        estimate of its rate, wait for the device.
+        """
         pictures = sum(map(len, batches))
-        if not self._unet.training:
-            self._unet.train()
+        self._set_training(True)
         with device_errors(self._config.batch_size):
             total = torch.zeros((), device=self.device)
             first = 0
             for batch in batches:
-                losses, preserved = self._losses(batch, step, first)
+                losses, drift = self._objective.losses(batch, step, first)
                 loss = losses.sum() / pictures
-                whole = loss + self._config.preservation_weight * preserved.sum() / pictures
-                whole.backward()  # type: ignore[no-untyped-call]
+                whole = loss + self._config.preservation_weight * drift.sum() / pictures
+                self._scaler.scale(whole).backward()  # type: ignore[no-untyped-call]
                 total += loss.detach()
                 first += len(batch)
-            norm = torch.nn.utils.clip_grad_norm_(self.weights.values(), self._config.max_grad_norm or math.inf)
-            for group in self.optimizer.param_groups:
-                group["lr"] = rate
-            self.optimizer.step()
-            self.optimizer.zero_grad(set_to_none=True)
-        self.tally.add(total, norm)
+            self.tally.add(total, self._update(share))
 
-    def _losses(self, batch: Batch, step: int, first: int) -> tuple[Tensor, Tensor]:
-        """Loss of each picture of the batch `(b,)`, and of each one shown once more for preservation `(k,)`."""
-        seen = self._data.batch(batch, step, first)
-        noise = draw_noise(seen.latents.shape[1:], range(first, first + len(batch)), step, self._config, self.device)
-        shown = Shown.of(self._diffusion, seen, noise)
-        rows = rows_to_preserve(batch, step, first, self._config, self._data.is_preserved)
-        if rows:
-            answer, drift = self._with_preserved(shown, self._shown_again(batch, rows, step, first))
-        else:
-            answer, drift = self._predict(shown), torch.zeros((0,), device=self.device)
-        return self._diffusion.loss(answer, seen.latents, noise, self._config.min_snr_gamma), drift
+    def _update(self, share: float) -> Tensor:
+        """Move the weights by their gradients; returns the gradients' norm before clipping."""
+        set_rates(self.optimizer, share)
+        self._scaler.unscale_(self.optimizer)
+        norm = torch.nn.utils.clip_grad_norm_(self.weights.values(), self._config.max_grad_norm or math.inf)
+        self._scaler.step(self.optimizer)
+        self._scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self._config.max_norm:
+            limit_norms(self.weights, self._scales, self._config.max_norm)
+        if self._average is not None:
+            self._average.update()
+        return norm
 
-    def _with_preserved(self, shown: Shown, again: Shown) -> tuple[Tensor, Tensor]:
-        """The answer to what is shown, and how far each answer to what is shown once more is from the base's `(k,)`."""
-        with torch.no_grad(), lora_weight(self._unet, 0.0):
-            kept = self._predict(again)
-        if shown.fits(again):
-            both, rows = self._predict(shown.joined(again)), len(shown.timesteps)
-            answer, moved = both[:rows], both[rows:]
-        else:
-            answer, moved = self._predict(shown), self._predict(again)
-        return answer, functional.mse_loss(moved.float(), kept.float(), reduction="none").mean(dim=(1, 2, 3))
-
-    def _shown_again(self, batch: Batch, rows: Sequence[int], step: int, first: int) -> Shown:
-        """The rows' pictures captioned without the trigger word, under noise of their own."""
-        places = [first + row for row in rows]
-        seen = self._data.preserved([batch[row] for row in rows], step, places)
-        noise = draw_noise(seen.latents.shape[1:], places, step, self._config, self.device, "preserved noise")
-        return Shown.of(self._diffusion, seen, noise)
-
-    def _predict(self, shown: Shown) -> Tensor:
-        """What the UNet says, `(b, 4, h/8, w/8)`."""
-        numbers = self._numbers.base
-        with self.forward():
-            answer: Tensor = self._unet(
-                shown.noised.to(numbers),
-                shown.timesteps,
-                encoder_hidden_states=shown.text.to(numbers),
-                added_cond_kwargs={"text_embeds": shown.pooled.to(numbers), "time_ids": shown.time_ids},
-            ).sample
-        return answer
+    @property
+    def rates(self) -> dict[str, float]:
+        """Learning rate of each part (`unet`, `text_encoder`, `text_encoder_2`) in the last step."""
+        return rates(self.optimizer)
 
     def forward(self) -> AbstractContextManager[None]:
         """The number formats of the UNet's forward passes, in training and in samples alike."""
-        return autocast(self.device, self._numbers)
+        return self._objective.forward()
 
     def is_sound(self) -> bool:
-        """False once a loss, a gradient or a weight was not a number. Waits for the device."""
-        norms = torch.stack(torch._foreach_norm([weight.detach() for weight in self.weights.values()]))
+        """False once too many steps gave no numbers, or a weight is none. Waits for the device."""
+        norms = torch.stack([norm.float() for norm in torch._foreach_norm([*map(_plain, self.weights.values())])])
         return bool(self.tally.sound & torch.isfinite(norms).all())
+
+    # --- looking ----------------------------------------------------------------------------------------------------
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Inside, the model holds the weights that files and samples show: the average, where the run keeps one.
+
+        Afterwards it holds the trained ones again, to the last bit: how often a run is looked at changes nothing.
+        """
+        values = self._shown_weights()
+        if self._is_averaged or values is None:
+            yield
+            return
+        self._is_averaged = True
+        try:
+            with holding(self.weights, values):
+                yield
+        finally:
+            self._is_averaged = False
+
+    def _shown_weights(self) -> dict[str, Tensor] | None:
+        if self._average is not None:
+            return self._average.values
+        if self._config.optimizer == "schedule-free":
+            return evaluation_point(self.optimizer, self.weights)
+        return None
+
+    def validate(self, pictures: Sequence[int]) -> float:
+        """Mean loss on the pictures (at least one) of the weights that files show; the same weights, the same loss.
+
+        Noise and timesteps are always the same, and nothing is left out or mirrored. Waits for the device.
+        """
+        self._set_training(False)
+        with torch.no_grad(), self.averaged(), device_errors(self._config.batch_size):
+            losses = [self._objective.validation_loss(picture) for picture in pictures]
+            return float(torch.stack(losses).mean())
+
+    def _set_training(self, training: bool) -> None:
+        for part in self._parts:
+            if part.training != training:
+                part.train(training)
+
+    # --- going on ---------------------------------------------------------------------------------------------------
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Everything a resumed run needs, bit for bit: tensors (copies, on the CPU) and values ready for JSON."""
+        assert not self._is_averaged, "a state holds the trained weights, not what is shown of them"
+        memory, values = optimizer_state(self.optimizer, self.weights, remembered(self._config))
+        kinds: dict[str, Mapping[str, Tensor]] = {
+            "weight": self.weights,
+            "optimizer": memory,
+            "average": self._average.values if self._average else {},
+            "tally": self.tally.state(),
+        }
+        tensors = {
+            f"{kind}|{name}": tensor.detach().to("cpu", copy=True).contiguous()
+            for kind, members in kinds.items()
+            for name, tensor in members.items()
+        }
+        return tensors, {
+            "optimizer": {"name": self._config.optimizer, **values},
+            "scaler": self._scaler.state_dict(),
+            "averaged_steps": self._average.steps if self._average else 0,
+        }
+
+    def load(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
+        """Go on from a state. Raises ValueError or KeyError when it is not this run's, before any change."""
+        kinds: dict[str, dict[str, Tensor]] = {kind: {} for kind in ("weight", "optimizer", "average", "tally")}
+        for key, tensor in tensors.items():
+            kind, _, name = key.partition("|")
+            kinds[kind][name] = tensor
+        if values["optimizer"]["name"] != self._config.optimizer:
+            raise ValueError(f"the state is of the optimizer {values['optimizer']['name']!r}")
+        if bool(kinds["average"]) != bool(self._average) or self._scaler.is_enabled() != bool(values["scaler"]):
+            raise ValueError("the state is of another ema_decay or precision")
+        put_weights(self.weights, kinds["weight"])
+        put_optimizer_state(self.optimizer, self.weights, kinds["optimizer"], values["optimizer"])
+        if self._average is not None:
+            self._average.load(kinds["average"], values["averaged_steps"])
+        if self._scaler.is_enabled():
+            self._scaler.load_state_dict(values["scaler"])
+        self.tally.load(kinds["tally"])
+
+
+def _trained_parts(base: BaseModel, config: TrainConfig) -> list[nn.Module]:
+    """The models with a LoRA in them."""
+    encoders = ((base.text_encoder, config.text_encoder_1), (base.text_encoder_2, config.text_encoder_2))
+    return [base.unet, *(encoder for encoder, trained in encoders if trained)]
+
+
+def _plain(weight: Parameter) -> Tensor:
+    return weight.detach()

@@ -3,40 +3,21 @@
 import pytest
 import torch
 
-from tests.trainer.jobs import SMALL
-from tests.trainer.support.training_set import training_set
-from trainer.contract.config import TrainConfig
-from trainer.data.texts import TextCache
-from trainer.model.base import load_base
-from trainer.model.device import pick_numbers
-from trainer.model.lora import attach_lora
-from trainer.model.text import encode_prompts
-from trainer.training.learner import Learner
-
-CPU = torch.device("cpu")
+from tests.trainer.training.learning import CPU, differ, make_learner, pictures, weights
+from trainer.model.device import Numbers, pick_numbers
 
 
-def learner(folder, **settings):
-    """A learner over four random latents."""
-    config = TrainConfig.from_mapping({**SMALL, "learning_rate": 1e-3, **settings})
-    numbers = pick_numbers(config.precision, CPU)
-    base = load_base(str(folder), device=CPU, dtype=numbers.base)
-    chance = torch.Generator().manual_seed(0)
-    latents = [torch.stack([torch.randn(4, 8, 8, generator=chance), torch.full((4, 8, 8), 0.1)]) for _ in range(4)]
-    texts = TextCache(lambda prompts: encode_prompts(base, prompts))
-    data = training_set("abcd", latents, texts, config)
-    return Learner(base, attach_lora(base, config, config.seed, dtype=numbers.lora), data, config, numbers)
-
-
-def weights(learner):
-    return {name: weight.detach().clone() for name, weight in learner.weights.items()}
+def run(learner, steps=3, share=1.0):
+    for step in range(1, steps + 1):
+        learner.step([(0, 1)], step, share)
+    return learner
 
 
 def test_accumulated_batches_are_the_whole_batch(tiny_sdxl):
     """Gradients of 4 pictures at once and as 3 + 1 agree: every picture counts alike."""
-    whole, parts = learner(tiny_sdxl), learner(tiny_sdxl)
-    whole.step([(0, 1, 2, 3)], 1, 1e-3)
-    parts.step([(0, 1, 2), (3,)], 1, 1e-3)
+    whole, parts = make_learner(tiny_sdxl), make_learner(tiny_sdxl)
+    whole.step([(0, 1, 2, 3)], 1, 1.0)
+    parts.step([(0, 1, 2), (3,)], 1, 1.0)
     assert whole.tally.loss.item() == pytest.approx(parts.tally.loss.item(), rel=1e-5)
     ours, theirs = (
         {name: one.optimizer.state[weight]["exp_avg"] for name, weight in one.weights.items()} for one in (whole, parts)
@@ -46,46 +27,122 @@ def test_accumulated_batches_are_the_whole_batch(tiny_sdxl):
 
 
 def test_the_base_never_changes(tiny_sdxl):
-    one = learner(tiny_sdxl)
-    frozen = {name: p.clone() for name, p in one._unet.named_parameters() if not p.requires_grad}
-    one.step([(0, 1)], 1, 1e-2)
-    assert all(p.equal(frozen[name]) for name, p in one._unet.named_parameters() if name in frozen)
+    one = make_learner(tiny_sdxl, text_encoder_1=True)
+    models = [one._objective._base.unet, one._objective._base.text_encoder, one._objective._base.text_encoder_2]
+    frozen = [(p, p.clone()) for model in models for p in model.parameters() if not p.requires_grad]
+    one.step([(0, 1)], 1, 1.0)
+    assert all(p.equal(before) for p, before in frozen)
 
 
+def test_rates_are_shares_of_each_parts_peak(tiny_sdxl):
+    rates = {"learning_rate": 1e-2, "text_encoder_1_rate": 1e-3, "text_encoder_1": True, "text_encoder_2": True}
+    one = make_learner(tiny_sdxl, **rates, weight_decay=0.0)
+    before = weights(one)
+    one.step([(0, 1)], 1, 0.5)
+    assert one.rates == pytest.approx({"unet": 5e-3, "text_encoder": 5e-4, "text_encoder_2": 5e-3})
+    # Adam's first step is the rate times the gradient's sign.
+    longest = dict.fromkeys(one.rates, 0.0)
+    for name, weight in one.weights.items():
+        part = name.split(".")[0]
+        longest[part] = max(longest[part], float((weight.detach() - before[name]).abs().max()))
+    assert longest == pytest.approx(one.rates, rel=1e-2)
+
+
+def test_a_second_encoders_rate_is_its_own(tiny_sdxl):
+    one = make_learner(tiny_sdxl, text_encoder_2=True, text_encoder_2_rate=3e-4)
+    assert run(one, 1).rates == pytest.approx({"unet": 1e-3, "text_encoder_2": 3e-4})
+
+
+def test_the_learning_rate_is_how_far_a_step_goes(tiny_sdxl):
+    near, far = (weights(run(make_learner(tiny_sdxl, learning_rate=rate), 1)) for rate in (1e-4, 1e-2))
+    name = next(name for name in near if name.endswith("lora_B.weight"))
+    assert float(far[name].abs().max()) == pytest.approx(100 * float(near[name].abs().max()), rel=0.02)
+
+
+# --- number formats ---------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
-    ("precision", "lora"), [("fp32", torch.float32), ("bf16", torch.float32), ("full-bf16", torch.bfloat16)]
+    ("precision", "lora"),
+    [("fp32", torch.float32), ("bf16", torch.float32), ("full-bf16", torch.bfloat16), ("fp16", torch.float32)],
 )
 def test_every_precision_learns_one_picture_by_heart(tiny_sdxl, precision, lora):
     """The same picture, noise and timestep over and over: the loss must fall well below its start."""
-    one = learner(tiny_sdxl, precision=precision, rank=8, alpha=8.0)
+    one = make_learner(tiny_sdxl, precision=precision, rank=8, alpha=8.0, learning_rate=1e-2)
     losses = []
     for _ in range(6):
-        one.step([(0,)], 1, 1e-2)
+        one.step([(0,)], 1, 1.0)
         losses.append(float(one.tally.loss))
     assert {weight.dtype for weight in one.weights.values()} == {lora}
     assert one.is_sound()
     assert losses[-1] < 0.95 * losses[0], losses
 
 
-def test_bf16_stays_close_to_fp32(tiny_sdxl):
-    exact, short = learner(tiny_sdxl), learner(tiny_sdxl, precision="bf16")
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_short_numbers_stay_close_to_fp32(tiny_sdxl, precision):
+    exact, short = make_learner(tiny_sdxl), make_learner(tiny_sdxl, precision=precision)
     for one in (exact, short):
-        one.step([(0, 1, 2, 3)], 1, 1e-3)
+        one.step([(0, 1, 2, 3)], 1, 1.0)
     assert float(short.tally.loss) == pytest.approx(float(exact.tally.loss), rel=0.02)
+    assert float(short.tally.loss) != float(exact.tally.loss)
+
+
+@pytest.mark.parametrize(
+    ("kind", "bf16", "wanted"),
+    [
+        ("cpu", True, Numbers(torch.float32, torch.float32, None)),
+        ("cuda", True, Numbers(torch.bfloat16, torch.float32, torch.bfloat16)),
+        ("cuda", False, Numbers(torch.float16, torch.float32, torch.float16)),
+    ],
+)
+def test_auto_takes_what_the_device_has(monkeypatch, kind, bf16, wanted):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda _: bf16)
+    assert pick_numbers("auto", torch.device(kind)) == wanted
+
+
+def overflow(learner, monkeypatch):
+    """Let every gradient of the next steps be infinite."""
+    losses = learner._objective.losses
+
+    def infinite(*place):
+        loss, drift = losses(*place)
+        return loss * torch.finfo(torch.float32).max, drift
+
+    monkeypatch.setattr(learner._objective, "losses", infinite)
+
+
+def test_fp16_skips_a_step_that_overflows_and_fails_only_when_all_do(tiny_sdxl, monkeypatch):
+    one = run(make_learner(tiny_sdxl, precision="fp16"))
+    before, loss = weights(one), float(one.tally.loss)
+    scale = one._scaler.get_scale()
+    with monkeypatch.context() as patch:
+        overflow(one, patch)
+        one.step([(0,)], 4, 1.0)
+    assert not differ(one, before)
+    assert one._scaler.get_scale() == scale / 2
+    assert (float(one.tally.loss), one.is_sound()) == (loss, True)
+    one.step([(0, 1)], 5, 1.0)
+    assert differ(one, before)
+    overflow(one, monkeypatch)
+    for step in range(6, 6 + one.tally.patience):
+        assert one.is_sound()
+        one.step([(0,)], step, 1.0)
+    assert not one.is_sound()
 
 
 def test_gradient_checkpointing_changes_no_number(tiny_sdxl):
-    plain, thrifty = learner(tiny_sdxl), learner(tiny_sdxl, gradient_checkpointing=True)
+    plain, thrifty = make_learner(tiny_sdxl), make_learner(tiny_sdxl, gradient_checkpointing=True)
+    assert not plain._objective._base.unet.is_gradient_checkpointing
+    assert thrifty._objective._base.unet.is_gradient_checkpointing
     for one in (plain, thrifty):
-        one.step([(0, 1)], 1, 1e-3)
+        one.step([(0, 1)], 1, 1.0)
     assert all(torch.allclose(weight, weights(thrifty)[name], atol=1e-7) for name, weight in weights(plain).items())
 
 
+# --- gradients --------------------------------------------------------------------------------------------------------
 def test_clipping_bounds_the_gradient(tiny_sdxl):
-    free, bound = learner(tiny_sdxl, max_grad_norm=0.0), learner(tiny_sdxl, max_grad_norm=1e-3)
+    free, bound = make_learner(tiny_sdxl, max_grad_norm=0.0), make_learner(tiny_sdxl, max_grad_norm=1e-3)
     norms = []
     for one in (free, bound):
-        one.step([(0, 1)], 1, 1e-3)
+        one.step([(0, 1)], 1, 1.0)
         # After one step AdamW's first moment is (1 - beta1) times the gradient it saw.
         moments = [one.optimizer.state[weight]["exp_avg"] / 0.1 for weight in one.weights.values()]
         norms.append(float(torch.stack([moment.norm() for moment in moments]).norm()))
@@ -93,11 +150,76 @@ def test_clipping_bounds_the_gradient(tiny_sdxl):
     assert norms[1] == pytest.approx(1e-3, rel=1e-2)
 
 
-def test_rubbish_is_noticed(tiny_sdxl):
-    one = learner(tiny_sdxl)
-    one._data.pictures[0].views[0].latent[0].fill_(torch.nan)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_rubbish_is_noticed(tiny_sdxl, precision):
+    one = make_learner(tiny_sdxl, precision=precision)
+    one._objective._data.pictures[0].views[0].latent.fill_(torch.nan)
     assert one.is_sound()
-    one.step([(0, 1)], 1, 1e-3)
+    one.step([(0, 1)], 1, 1.0)
     assert not one.is_sound()
-    one.step([(2, 3)], 2, 1e-3)
+    one.step([(2, 3)], 2, 1.0)
     assert not bool(one.tally.sound)
+
+
+# --- what counts how much ---------------------------------------------------------------------------------------------
+def test_a_regularisation_picture_counts_by_its_weight(tiny_sdxl):
+    losses = []
+    for weight in (1.0, 0.25, 0.0):
+        one = make_learner(tiny_sdxl, pictures(weights=(weight, 1.0, 1.0, 1.0)))
+        one.step([(0,)], 1, 1.0)
+        losses.append(float(one.tally.loss))
+    assert losses[1] == pytest.approx(0.25 * losses[0], rel=1e-6)
+    assert losses[2] == 0.0
+
+
+def test_the_loss_counts_only_where_the_mask_is_white(tiny_sdxl):
+    """What lies under black may be anything; without `masked_loss` masks are not looked at."""
+    mask = torch.zeros(1, 8, 8)
+    mask[:, :, :4] = 1.0
+    losses = {}
+    for masked in (True, False):
+        one = make_learner(tiny_sdxl, pictures(masks=(mask, None, None, None)), masked_loss=masked)
+        one.step([(0,)], 1, 1.0)
+        losses[masked] = float(one.tally.loss)
+    plain = make_learner(tiny_sdxl)
+    plain.step([(0,)], 1, 1.0)
+    assert losses[False] == float(plain.tally.loss)
+    assert 0.2 * losses[False] < losses[True] < 0.8 * losses[False]
+
+
+# --- dropout ----------------------------------------------------------------------------------------------------------
+def test_dropout_belongs_to_seed_step_and_place(tiny_sdxl):
+    one, again, other = (make_learner(tiny_sdxl, dropout=0.5, seed=seed, rank=8) for seed in (1, 1, 2))
+    plain = make_learner(tiny_sdxl, rank=8, seed=1)
+    for learner in (one, plain, other):
+        run(learner)
+    torch.manual_seed(99)
+    for step in range(1, 4):
+        again.step([(0, 1)], step, 1.0)
+        torch.rand(7)  # whatever else draws from the global generator between steps
+    assert not differ(one, again)
+    assert differ(one, plain)
+    assert differ(one, other)
+
+
+def test_nothing_is_left_out_when_validating(tiny_sdxl):
+    """Dropout is off, the loss is always the same, and training goes on with dropout on."""
+    one, straight = make_learner(tiny_sdxl, dropout=0.5, rank=8), make_learner(tiny_sdxl, dropout=0.5, rank=8)
+    for learner in (one, straight):
+        run(learner, 2)
+    losses = {one.validate([0, 1]) for _ in range(3)}
+    assert len(losses) == 1
+    for learner in (one, straight):
+        learner.step([(0, 1)], 3, 1.0)
+    assert not differ(one, straight)
+    assert one.validate([0, 1]) not in losses
+
+
+def test_validation_is_the_mean_over_pictures_of_fixed_draws(tiny_sdxl):
+    one = make_learner(tiny_sdxl)
+    both, first, second = one.validate([0, 1]), one.validate([0]), one.validate([1])
+    assert both == pytest.approx((first + second) / 2, rel=1e-6)
+    assert first != second
+    assert one.device == CPU
+    other = make_learner(tiny_sdxl, batch_size=1, gradient_accumulation=2)
+    assert other.validate([1, 0]) == pytest.approx(both, rel=1e-6)

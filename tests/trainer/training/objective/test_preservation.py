@@ -1,23 +1,13 @@
 """Preservation: the base's own answer to the captions without their trigger word is kept."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 
-from tests.trainer.training.test_learner import learner, weights
+from tests.trainer.training.learning import differ, make_learner, weights
 from trainer.contract.config import TrainConfig
-from trainer.training.preservation import rows_to_preserve
+from trainer.training.objective.preservation import rows_to_preserve
 
-CAPTIONS = ["lisaxl, woman, smile", "woman, lisaxl", "lisaxl, woman, hat", "woman, hat"]
-
-
-def preserving(folder, **settings):
-    """A learner over captions of which the last does not hold the trigger word."""
-    one = learner(folder, **{"preservation_weight": 1.0, "preservation_share": 0.5, **settings})
-    pictures = [replace(picture, caption=text) for picture, text in zip(one._data.pictures, CAPTIONS, strict=True)]
-    one._data = replace(one._data, pictures=pictures, trigger="lisaxl")
-    return one
+KEEPING = {"preservation_weight": 1.0, "preservation_share": 0.5, "learning_rate": 1e-2}
 
 
 def rows(share, batch=(0, 1, 2, 3), step=1, first=0, seed=0, takes=lambda picture: picture != 3):
@@ -46,48 +36,52 @@ def test_nothing_is_shown_again_without_weight_or_trigger():
 
 def test_a_fresh_lora_has_nothing_to_restore_and_people_see_the_training_loss(tiny_sdxl):
     """At the start the LoRA changes nothing, so the first step is the one without preservation."""
-    plain, kept = learner(tiny_sdxl), preserving(tiny_sdxl)
-    plain._data = kept._data
+    plain, kept = make_learner(tiny_sdxl, learning_rate=1e-2), make_learner(tiny_sdxl, **KEEPING)
     for one in (plain, kept):
-        one.step([(0, 1, 2)], 1, 1e-2)
+        one.step([(0, 1, 2)], 1, 1.0)
     assert float(kept.tally.loss) == pytest.approx(float(plain.tally.loss), rel=1e-6)
     for one in (plain, kept):
-        one.step([(0, 1, 2)], 2, 1e-2)
+        one.step([(0, 1, 2)], 2, 1.0)
     assert float(kept.tally.loss) == pytest.approx(float(plain.tally.loss), rel=1e-3)
-    assert not all(weight.equal(weights(plain)[name]) for name, weight in weights(kept).items())
+    assert differ(kept, plain)
 
 
 def test_only_captions_with_the_trigger_word_are_kept(tiny_sdxl):
-    plain, kept = learner(tiny_sdxl), preserving(tiny_sdxl)
-    plain._data = kept._data
+    plain, kept = make_learner(tiny_sdxl, learning_rate=1e-2), make_learner(tiny_sdxl, **KEEPING)
     for one in (plain, kept):
-        one.step([(3,)], 1, 1e-2)
-        one.step([(3,)], 2, 1e-2)
-    assert all(weight.equal(weights(plain)[name]) for name, weight in weights(kept).items())
+        one.step([(3,)], 1, 1.0)
+        one.step([(3,)], 2, 1.0)
+    assert not differ(kept, plain)
 
 
-def drift(one):
-    """How far the answer to the captions without the trigger word has moved from the base's, mean squared."""
-    _, moved = one._losses((0, 1, 2), 99, 0)
-    return float(moved.detach().mean())
-
-
-def test_the_class_word_drifts_less(tiny_sdxl):
+@pytest.mark.parametrize("text", [False, True])
+def test_the_class_word_drifts_less(tiny_sdxl, text):
+    """Also where a text encoder learns to read the caption in another way: the base reads it without its LoRA."""
     drifts = []
     for weight in (1e-9, 20.0):
-        one = preserving(tiny_sdxl, preservation_weight=weight, preservation_share=1.0, rank=8, alpha=8.0)
+        settings = {**KEEPING, "preservation_weight": weight, "preservation_share": 1.0}
+        one = make_learner(tiny_sdxl, **settings, rank=8, alpha=8.0, text_encoder_1=text)
         for step in range(1, 9):
-            one.step([(0, 1, 2)], step, 1e-2)
-        drifts.append(drift(one))
+            one.step([(0, 1, 2)], step, 1.0)
+        drifts.append(float(one._objective.losses((0, 1, 2), 99, 0)[1].detach().mean()))
     assert drifts[0] > 1e-6
     assert drifts[1] < 0.5 * drifts[0], drifts
 
 
 def test_texts_of_other_lengths_go_apart_with_the_same_numbers(tiny_sdxl, monkeypatch):
-    together, apart = preserving(tiny_sdxl), preserving(tiny_sdxl)
+    together, apart = make_learner(tiny_sdxl, **KEEPING), make_learner(tiny_sdxl, **KEEPING)
     for one in (together, apart):
         if one is apart:
-            monkeypatch.setattr("trainer.training.learner.Shown.fits", lambda *_: False)
-        one.step([(0, 1)], 1, 1e-2)
-        one.step([(1, 2)], 2, 1e-2)
+            monkeypatch.setattr("trainer.training.objective.batch.Shown.fits", lambda *_: False)
+        one.step([(0, 1)], 1, 1.0)
+        one.step([(1, 2)], 2, 1.0)
     assert all(torch.allclose(weight, weights(apart)[name], atol=1e-4) for name, weight in weights(together).items())
+
+
+def test_the_base_is_asked_with_the_lora_off(tiny_sdxl):
+    """The drift is measured from the base: with the LoRA on it would be 0 at every weight."""
+    one = make_learner(tiny_sdxl, **KEEPING, rank=8, alpha=8.0)
+    assert float(one._objective.losses((0,), 1, 0)[1].detach()) < 1e-10
+    for weight in one.weights.values():
+        weight.data.normal_(0.0, 0.1, generator=torch.Generator().manual_seed(1))
+    assert float(one._objective.losses((0,), 1, 0)[1].detach()) > 1e-4

@@ -1,0 +1,133 @@
+"""The optimizers a run can have: torch's own, and those of kept packages that are optional extras."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from importlib.util import find_spec
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch.optim import Optimizer
+
+from trainer.contract.config import TrainConfig
+from trainer.errors import MissingExtra
+
+Groups = Sequence[dict[str, Any]]
+"""Torch's parameter groups: `params`, and `lr`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of optimizer."""
+
+    build: Callable[[Groups, TrainConfig, torch.device], Optimizer]
+    memory: tuple[str, ...] = ()
+    """What it remembers in its groups, beside what it remembers of each weight."""
+    package: str = ""
+    """The Python package it comes from; empty for torch's own."""
+    extra: str = "optimizers"
+    """The extra of this project that installs the package."""
+
+
+def check_optimizer(config: TrainConfig) -> None:
+    """Raise MissingExtra when the optimizer's package is not installed. Imports nothing, so it may come first."""
+    kind = _KINDS[config.optimizer]
+    if kind.package and find_spec(kind.package) is None:
+        raise MissingExtra(kind.package.replace("_", "-"), kind.extra)
+
+
+def make_optimizer(groups: Groups, config: TrainConfig, device: torch.device) -> Optimizer:
+    """The config's optimizer over the groups, each with a `lr` of its own. Raises MissingExtra."""
+    check_optimizer(config)
+    return _KINDS[config.optimizer].build(groups, config, device)
+
+
+def remembered(config: TrainConfig) -> tuple[str, ...]:
+    """Names of what the config's optimizer changes in its groups from step to step."""
+    return _KINDS[config.optimizer].memory
+
+
+def _betas(config: TrainConfig) -> tuple[float, float]:
+    return config.beta_1, config.beta_2
+
+
+def _adamw(groups: Groups, config: TrainConfig, device: torch.device) -> Optimizer:
+    return torch.optim.AdamW(
+        groups, betas=_betas(config), weight_decay=config.weight_decay, fused=device.type == "cuda"
+    )
+
+
+def _adamw_8bit(groups: Groups, config: TrainConfig, device: torch.device) -> Optimizer:
+    """Moments in 8 bits, in blocks of 256 (Dettmers et al. 2022, arXiv:2110.02861); small tensors stay in fp32."""
+    from bitsandbytes.optim import AdamW8bit
+
+    optimizer: Optimizer = AdamW8bit(groups, betas=_betas(config), weight_decay=config.weight_decay)
+    return optimizer
+
+
+def _adafactor(groups: Groups, config: TrainConfig, device: torch.device) -> Optimizer:
+    """Torch's, as in the paper (Shazeer and Stern 2018, arXiv:1804.04235).
+
+    Its step is relative to each weight's size: min(learning_rate, 1 / sqrt(step)) times its root mean square, at
+    least 1e-3. It has neither of Adam's betas.
+    """
+    return torch.optim.Adafactor(groups, weight_decay=config.weight_decay)
+
+
+def _prodigy(groups: Groups, config: TrainConfig, device: torch.device) -> Optimizer:
+    """Adam that finds its own rate d (Mishchenko and Defazio 2023, arXiv:2306.06101); `learning_rate` multiplies it.
+
+    As its authors advise for diffusion models: decay decoupled as in AdamW, Adam's bias correction (without it the
+    first steps are too long), and, where a warm-up would keep d from growing, the safeguard against that.
+    """
+    from prodigyopt import Prodigy
+
+    with redirect_stdout(io.StringIO()):  # it prints that its decay is decoupled
+        optimizer: Optimizer = Prodigy(
+            groups,
+            betas=_betas(config),
+            weight_decay=config.weight_decay,
+            decouple=True,
+            use_bias_correction=True,
+            safeguard_warmup=bool(config.warmup_steps or config.warmup_share),
+        )
+    return optimizer
+
+
+def _lion(groups: Groups, config: TrainConfig, device: torch.device) -> Optimizer:
+    """Steps of one size in every weight, by the momentum's sign (Chen et al. 2023, arXiv:2302.06675)."""
+    from lion_pytorch import Lion
+
+    optimizer: Optimizer = Lion(groups, betas=_betas(config), weight_decay=config.weight_decay)
+    return optimizer
+
+
+def _schedule_free(groups: Groups, config: TrainConfig, device: torch.device) -> Optimizer:
+    """AdamW whose average of weights takes the place of a falling rate (Defazio et al. 2024, arXiv:2405.15682).
+
+    Between steps the weights are the point y where gradients are taken; files and samples want the average x, which
+    `averaging.evaluation_point` computes. The optimizer's own switch from y to x and back is not used: it rounds, and
+    a run must not depend on how often it was looked at.
+    """
+    from schedulefree import AdamWScheduleFree
+
+    optimizer = AdamWScheduleFree(groups, betas=_betas(config), weight_decay=config.weight_decay)
+    optimizer.train()
+    result: Optimizer = optimizer
+    return result
+
+
+_KINDS: Mapping[str, Kind] = MappingProxyType(
+    {
+        "adamw": Kind(_adamw),
+        "adamw-8bit": Kind(_adamw_8bit, package="bitsandbytes", extra="bitsandbytes"),
+        "adafactor": Kind(_adafactor),
+        "prodigy": Kind(_prodigy, ("d", "d_max", "d_hat", "d_numerator", "d_denom", "k"), "prodigyopt"),
+        "lion": Kind(_lion, (), "lion_pytorch"),
+        "schedule-free": Kind(_schedule_free, ("k", "weight_sum", "lr_max", "scheduled_lr"), "schedulefree"),
+    }
+)
