@@ -12,6 +12,7 @@ from typing import Any
 from trainer.contract.config import TrainConfig
 from trainer.contract.kohya.importing import import_json
 from trainer.contract.kohya.keys import kept
+from trainer.contract.kohya.optimizer import ADAFACTOR_BOUND
 from trainer.contract.kohya.today import DEFAULTS
 
 _OPTIMIZERS = MappingProxyType(
@@ -102,7 +103,7 @@ def _network_keys(config: TrainConfig) -> dict[str, Any]:
 
 
 def _optimizer_keys(config: TrainConfig) -> dict[str, Any]:
-    relative = config.optimizer == "adafactor"
+    relative = _is_relative_step(config)
     rate = 1.0 if relative else config.learning_rate
     encoders = config.text_encoder_1 or config.text_encoder_2
     text_rate = rate if relative else config.text_encoder_1_rate or rate
@@ -131,7 +132,16 @@ def _optimizer_keys(config: TrainConfig) -> dict[str, Any]:
 def _arguments(config: TrainConfig) -> str:
     """Decay and betas, which the GUI only knows as arguments; Adafactor's own are left as they are."""
     decay = f"weight_decay={config.weight_decay!r}"
-    return decay if config.optimizer == "adafactor" else f"{decay} betas={config.beta_1!r},{config.beta_2!r}"
+    if config.optimizer == "adafactor":
+        return decay if _is_relative_step(config) else f"{decay} relative_step=False"
+    return f"{decay} betas={config.beta_1!r},{config.beta_2!r}"
+
+
+def _is_relative_step(config: TrainConfig) -> bool:
+    """True for the Adafactor that kohya calls relative_step: no rate of its own, no schedule."""
+    plain = config.schedule == "constant" and not (config.warmup_steps or config.warmup_share)
+    rates = (config.learning_rate, config.text_encoder_1_rate, config.text_encoder_2_rate)
+    return config.optimizer == "adafactor" and plain and rates == (ADAFACTOR_BOUND, 0.0, 0.0)
 
 
 def _changes_captions(config: TrainConfig) -> bool:

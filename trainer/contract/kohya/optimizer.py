@@ -10,7 +10,7 @@ from trainer.contract.errors import InvalidConfig
 from trainer.contract.kohya.keys import ARGUMENTS
 from trainer.contract.kohya.reading import Reading
 
-_ADAFACTOR_BOUND = 1e-2
+ADAFACTOR_BOUND = 1e-2
 """The relative step is min(1e-2, 1 / sqrt(step)) in kohya's Adafactor (transformers.optimization) and in ours."""
 _GUI_RATE = 1e-4
 _SD_SCRIPTS_RATE = 2e-6
@@ -143,7 +143,7 @@ def _number(text: str) -> float | None:
 
 def _read_relative_step(keys: Reading, encoders: bool) -> None:
     """sd-scripts drops all rates and the schedule where Adafactor finds its own step (train_util.py, get_optimizer)."""
-    keys.take("optimizer" if keys.gui else "optimizer_type", "learning_rate", _ADAFACTOR_BOUND)
+    keys.take("optimizer" if keys.gui else "optimizer_type", "learning_rate", ADAFACTOR_BOUND)
     trained = encoders and _rates(keys)[1] > 0
     _take_encoders(keys, trained, 0.0)
     why = "Adafactor's relative step has its own rate and schedule"
