@@ -41,7 +41,10 @@ _STRANGE_NAMES: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("a LoRA for Flux", re.compile(r"double_blocks|single_blocks|single_transformer_blocks")),
     ("a LoRA for Stable Diffusion 3", re.compile(r"joint_blocks|^(?:lora_)?transformer[._]transformer_blocks")),
     ("a LoRA for another model", re.compile(r"^(?:lora_)?transformer[._]|^diffusion_model\.|^lora_te3_")),
-    ("a LoRA for Stable Diffusion 1 or 2", re.compile(r"^lora_te_|down_blocks[._]0[._]attentions|up_blocks[._]3[._]att")),
+    (
+        "a LoRA for Stable Diffusion 1 or 2",
+        re.compile(r"^lora_te_|down_blocks[._]0[._]attentions|up_blocks[._]3[._]att"),
+    ),
 )
 """What the names of a file's tensors give away, one by one, the most telling first."""
 

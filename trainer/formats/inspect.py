@@ -14,8 +14,11 @@ from pathlib import Path
 from types import MappingProxyType
 
 from trainer.contract.durable import sha256_file
+from trainer.errors import LoraFileError
+from trainer.formats.convert.adapter import ADAPTER, alpha_in, descriptions
 from trainer.formats.header import Header, TensorInfo, read_header
-from trainer.formats.identify import what_is
+from trainer.formats.identify import stranger, what_is
+from trainer.formats.kohya_names import module_path
 
 _NAMINGS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
@@ -34,8 +37,8 @@ _PARTS = (
 _SHOWN_TEXT = 200
 """Characters of a metadata value that are shown."""
 
-_FULL_SDXL = 722
-"""UNet modules of a kohya LoRA of SDXL."""
+_MAGNITUDES = (".dora_scale", ".lora_magnitude_vector", ".lora_magnitude_vector.weight")
+"""Ends of the names of DoRA's magnitudes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,10 @@ class LoraReport:
     """`kohya`, `peft`, `diffusers`, or empty when no LoRA matrix was found."""
     modules: Mapping[str, int]
     """Modules per part of the model."""
+    convolutions: int
+    """How many of them are convolutions over more than one pixel."""
+    magnitudes: int
+    """How many have DoRA's magnitudes."""
     ranks: Mapping[int, int]
     """Modules per rank."""
     alphas: Mapping[float, int]
@@ -66,20 +73,23 @@ def describe(path: Path) -> LoraReport:
     naming = next((n for n, (down, _) in _NAMINGS.items() if any(t.endswith(down) for t in header.tensors)), "")
     down, up = _NAMINGS.get(naming, ("", ""))
     downs = {name.removesuffix(down): info for name, info in header.tensors.items() if down and name.endswith(down)}
-    alphas = dict(_alphas(path, header))
+    alphas = dict(_alphas(path, header)) | dict(_described_alphas(header.metadata, downs))
+    magnitudes = sum(name.endswith(_MAGNITUDES) for name in header.tensors)
     return LoraReport(
         name=path.name,
         file_bytes=header.file_bytes,
         sha256=sha256_file(path),
         naming=naming,
         modules=Counter(_part(module) for module in downs),
+        convolutions=sum(info.shape[2:] not in ((), (1, 1)) for info in downs.values()),
+        magnitudes=magnitudes,
         ranks=Counter(info.shape[0] for info in downs.values() if info.shape),
         alphas=Counter(alpha for module, alpha in alphas.items() if module in downs),
         dtypes=tuple(
             sorted({info.dtype for name, info in header.tensors.items() if down and name.endswith((down, up))})
         ),
         metadata=header.metadata,
-        warnings=tuple(_warnings(path, naming, downs, alphas, header.metadata)),
+        warnings=(*_warnings(path, header, naming, downs, alphas), *_dora_warnings(naming, magnitudes)),
     )
 
 
@@ -103,6 +113,7 @@ def inspect_text(path: Path) -> str:
         f"size       {report.file_bytes / 1e6:.1f} MB",
         f"sha256     {report.sha256}",
         f"naming     {report.naming or 'none'}",
+        f"network    {_network(report)}",
         f"modules    {sum(report.modules.values())}{_counts(report.modules, '{count} {key}')}",
         f"rank       {_values(report.ranks)}",
         f"alpha      {_values(report.alphas)}",
@@ -113,6 +124,14 @@ def inspect_text(path: Path) -> str:
         *(f"  {name} = {_one_line(text)}" for name, text in sorted(report.metadata.items())),
     ]
     return "\n".join(lines)
+
+
+def _network(report: LoraReport) -> str:
+    """`LoRA`, `LoCon (38 convolutions)`, `DoRA`, `DoRA with LoCon (38 convolutions)`."""
+    kinds = ["DoRA"] * bool(report.magnitudes) + [f"LoCon ({report.convolutions} convolutions)"] * bool(
+        report.convolutions
+    )
+    return " with ".join(kinds) or ("LoRA" if report.naming else "none")
 
 
 def _part(module: str) -> str:
@@ -143,24 +162,51 @@ _NUMBERS: Mapping[str, Callable[[bytes], float]] = MappingProxyType(
 )
 
 
+def _described_alphas(metadata: Mapping[str, str], downs: Mapping[str, TensorInfo]) -> Iterator[tuple[str, float]]:
+    """Module and alpha as diffusers' metadata tells them; none when that is damaged or not there."""
+    try:
+        parts = descriptions(metadata.get(ADAPTER))
+        for module, info in downs.items():
+            part, _, path = module.partition(".")
+            if part in parts and info.shape:
+                yield module, alpha_in(parts[part], path, info.shape[0])
+    except LoraFileError:
+        return
+
+
 def _warnings(
-    path: Path, naming: str, downs: Mapping[str, TensorInfo], alphas: Mapping[str, float], metadata: Mapping[str, str]
+    path: Path, header: Header, naming: str, downs: Mapping[str, TensorInfo], alphas: Mapping[str, float]
 ) -> Iterator[str]:
     if not naming:
         yield f"There is no LoRA in it: it is {what_is(path)}."
         return
-    family = a1111_version(metadata)
+    if other := stranger({name: info.shape for name, info in header.tensors.items()}):
+        yield f"It is {other}, not for SDXL."
+        return
+    family = a1111_version(header.metadata)
     if family in ("SD1", "SD2"):
         yield f"A1111 takes it for {family} and hides it beside SDXL: ss_base_model_version is missing or not sdxl_…"
     if naming != "kohya":
-        yield f"It has {naming} names; ComfyUI ignores most of them. Train or convert to kohya's names."
+        yield f"It has {naming} names; ComfyUI ignores most of them. Convert it to kohya's names."
     if missing := len(downs.keys() - alphas.keys()):
         yield f"{missing} modules have no alpha; loaders then use the strength 1, whatever it was trained with."
     if any(module.startswith("lora_te1_") and "text_model" not in module for module in downs):
-        yield "The first text encoder's names lack text_model; ComfyUI ignores them."
-    unet = sum(module.startswith("lora_unet_") for module in downs)
-    if unet > _FULL_SDXL:
-        yield f"{unet} UNet modules: more than the {_FULL_SDXL} of SDXL's transformers (convolutions or another model)."
+        yield "The first text encoder's names lack text_model; ComfyUI ignores them. Convert it to kohya's names."
+    if naming == "kohya" and (unknown := [module for module in downs if not _is_sdxl(module)]):
+        yield f"{len(unknown)} modules are none of SDXL's, as {unknown[0][:_SHOWN_TEXT]}."
+
+
+def _dora_warnings(naming: str, magnitudes: int) -> Iterator[str]:
+    if magnitudes and naming == "kohya":
+        yield "A1111 reads DoRA another way and draws something else; ComfyUI comes near; diffusers wants it converted."
+
+
+def _is_sdxl(module: str) -> bool:
+    try:
+        module_path(module, 2)
+    except LoraFileError:
+        return False
+    return True
 
 
 def _counts(counts: Mapping[str, int], form: str) -> str:

@@ -3,10 +3,13 @@
 Each module has `.lora_down.weight` and `.lora_up.weight`, `.alpha` (one number; strength is alpha / rank), and with
 DoRA `.dora_scale`: one magnitude for each output, shaped `(out, 1)` or `(out, 1, 1, 1)` so that it fits the weight.
 
-ComfyUI takes a `.dora_scale` with as many rows as the weight has outputs for what it is here (comfy/weight_adapter/
-base.py, weight_decompose). A1111 1.10 (extensions-builtin/Lora/network.py, apply_weight_decompose) takes every
-`.dora_scale` for one of LyCORIS's first form, a magnitude for each input, and so shows another picture than was
-trained; nothing in a file could tell it otherwise.
+That is LyCORIS's form with wd_on_output, and who reads it so draws what was trained. Others do not, and nothing in a
+file could tell them otherwise (the tests show by how much):
+- ComfyUI (comfy/weight_adapter/base.py, weight_decompose) divides by the lengths of the base's rows, not of the trained
+  ones: nearly the same for a LoRA that changes little;
+- A1111 1.10 (extensions-builtin/Lora/network.py, apply_weight_decompose) takes a magnitude to be one of an input, which
+  is something else altogether;
+- diffusers 0.42 leaves `.dora_scale` of an SDXL file out with a warning; `convert` to its own form loads exactly.
 """
 
 from __future__ import annotations
@@ -68,8 +71,6 @@ def _module(name: str, path: str, tensors: Mapping[str, Tensor], alpha: float | 
     if name + ALPHA in tensors:
         alpha = alpha_of(name, tensors[name + ALPHA])
     if alpha is None:
-        raise LoraFileError(
-            f"the LoRA of {name!r} has no alpha, so its strength is unknown; give the one it was trained with."
-        )
+        raise LoraFileError(f"the LoRA of {name!r} has no alpha, so its strength is unknown; give it with --alpha.")
     parts = {ours: tensors[name + end] for end, ours in _OURS.items() if name + end in tensors}
     return checked_module(path, parts, alpha)

@@ -10,6 +10,8 @@ as much as a LoRA changes it, and no loader (all compute them in fp32) would sho
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from peft.tuners.lora import LoraLayer
 from peft.tuners.lora.dora import DoraConv2dLayer, DoraLinearLayer
@@ -29,10 +31,10 @@ class _Exact(DoraLinearLayer):  # type: ignore[misc]  # peft has no types
         self,
         x: Tensor,
         *,
-        lora_A: nn.Module,
-        lora_B: nn.Module,
+        lora_A: Any,
+        lora_B: Any,
         scaling: float,
-        base_layer: nn.Module,
+        base_layer: Any,
         base_result: Tensor,
         adapter_name: str = "default",
     ) -> Tensor:
@@ -40,7 +42,8 @@ class _Exact(DoraLinearLayer):  # type: ignore[misc]  # peft has no types
         lengths = row_lengths(base_layer.weight, lora_A.weight, lora_B.weight, scaling)
         ratio = self.weight / lengths.view(self.shape)
         product = base_result if base_layer.bias is None else base_result - base_layer.bias.view(self.shape)
-        return self.strength * ((ratio - 1) * product + ratio * scaling * lora_B(lora_A(x)))
+        extra: Tensor = (ratio - 1) * product + ratio * scaling * lora_B(lora_A(x))
+        return self.strength * extra
 
 
 class _ExactLinear(_Exact):
@@ -58,7 +61,8 @@ def row_lengths(weight: Tensor, down: Tensor, up: Tensor, scale: float) -> Tenso
     """|V_i| of V = weight + scale up down, `(out,)` in fp32; weight `(out, in)` or `(out, in, k, k)`."""
     with torch.autocast(weight.device.type, enabled=False):
         total = torch.addmm(weight.flatten(1).float(), up.flatten(1).float(), down.flatten(1).float(), alpha=scale)
-        return torch.linalg.vector_norm(total, dim=1)
+        lengths: Tensor = torch.linalg.vector_norm(total, dim=1)
+    return lengths
 
 
 def add_magnitudes(layer: LoraLayer, adapter: str) -> None:

@@ -4,7 +4,11 @@
 Without that entry diffusers takes every alpha for its rank, so that a LoRA is too strong or too weak. The older names
 `.lora.down.weight` are read too, never written.
 
-Own: `adapter`, that entry to the letter, and `text_model`, false when the encoders' paths lack it.
+Magnitudes of DoRA end in `.lora_magnitude_vector.weight` here: without `.weight`, as diffusers and peft save them
+themselves, diffusers 0.42 finds the UNet's again but not the text encoders'. Both are read.
+
+Own: `adapter`, that entry to the letter; `text_model`, false when the encoders' paths lack it; `magnitude`, the end of
+the magnitudes' names.
 """
 
 from __future__ import annotations
@@ -17,27 +21,30 @@ from typing import Any
 from torch import Tensor
 
 from trainer.errors import LoraFileError
-from trainer.formats.convert.adapter import alpha_in, describe_adapter, says_the_same
-from trainer.formats.convert.lora import MEMORY, PARTS, Lora, memory_entry, own_of, part_modules, remembered
+from trainer.formats.convert.adapter import ADAPTER, alpha_in, describe_adapter, descriptions, says_the_same
+from trainer.formats.convert.lora import MEMORY, Lora, memory_entry, own_of, part_modules, remembered
 from trainer.formats.kohya_names import kohya_name
 from trainer.formats.lora_file import LoraFile, file_bytes
 from trainer.formats.lora_modules import DOWN, MAGNITUDE, UP, LoraModule, LoraModules, checked_module, grouped
 
-ADAPTER = "lora_adapter_metadata"
-_OLDER = {".lora.down.weight": DOWN, ".lora.up.weight": UP, ".lora_magnitude_vector": MAGNITUDE}
+SHORT_MAGNITUDE = MAGNITUDE.removesuffix(".weight")
+_OTHER_ENDS = {".lora.down.weight": DOWN, ".lora.up.weight": UP, SHORT_MAGNITUDE: MAGNITUDE}
 _TEXT_MODEL = re.compile(r"^(text_encoder(?:_2)?)\.(?!text_model\.)")
 
 
 def read(file: LoraFile, alpha: float | None) -> Lora:
     """The LoRA in a diffusers file; `alpha` is taken where its metadata says none. Raises LoraFileError."""
-    descriptions = _descriptions(file.metadata.get(ADAPTER))
-    names = {name: _TEXT_MODEL.sub(r"\1.text_model.", _newer(name)) for name in file.tensors}
+    told = descriptions(file.metadata.get(ADAPTER))
+    names = {name: _TEXT_MODEL.sub(r"\1.text_model.", _usual(name)) for name in file.tensors}
     state = {names[name]: tensor for name, tensor in file.tensors.items()}
     if len(state) < len(names):
         raise LoraFileError("a module is in it twice, under two names.")
-    own = {"text_model": all(_TEXT_MODEL.match(name) is None for name in file.tensors)}
+    own = {
+        "text_model": all(_TEXT_MODEL.match(name) is None for name in file.tensors),
+        "magnitude": SHORT_MAGNITUDE if any(name.endswith(SHORT_MAGNITUDE) for name in file.tensors) else MAGNITUDE,
+    }
     return Lora(
-        modules=modules_in(state, descriptions, alpha),
+        modules=modules_in(state, told, alpha),
         metadata={name: text for name, text in file.metadata.items() if name not in (ADAPTER, MEMORY)},
         form="diffusers",
         own={**own, "adapter": file.metadata[ADAPTER]} if ADAPTER in file.metadata else own,
@@ -48,21 +55,22 @@ def read(file: LoraFile, alpha: float | None) -> Lora:
 def written(lora: Lora) -> bytes:
     """The file."""
     own = own_of(lora, "diffusers")
-    tensors = {}
+    magnitude = SHORT_MAGNITUDE if own.get("magnitude") == SHORT_MAGNITUDE else MAGNITUDE
+    tensors: dict[str, Tensor] = {}
     for name, module in lora.modules.items():
         path = name if own.get("text_model", True) else name.replace(".text_model.", ".", 1)
-        tensors |= {path + end: tensor for end, tensor in peft_tensors(module).items()}
+        tensors |= {path + end: tensor for end, tensor in peft_tensors(module, magnitude).items()}
     adapter = _adapter(lora.modules, own.get("adapter"))
     return file_bytes(tensors, {**lora.metadata, **memory_entry(lora, "diffusers"), ADAPTER: adapter})
 
 
-def peft_tensors(module: LoraModule) -> dict[str, Tensor]:
-    """A module's tensors in peft's shapes, by the ends of peft's names in files."""
+def peft_tensors(module: LoraModule, magnitude: str) -> dict[str, Tensor]:
+    """A module's tensors in peft's shapes, by the ends of their names; magnitudes have the end `magnitude`."""
     tensors = {DOWN: module.down, UP: module.up}
     if module.magnitudes is not None:
         spatial = module.down.dim() == 4
         shaped = module.magnitudes.view(1, -1, 1, 1) if spatial else module.magnitudes
-        tensors[MAGNITUDE.removesuffix(".weight")] = shaped
+        tensors[magnitude] = shaped
     return tensors
 
 
@@ -78,7 +86,7 @@ def modules_in(
         description = descriptions.get(part)
         if description is None and alpha is None:
             raise LoraFileError(
-                f"it does not say the alpha of its {part}, so its strength is unknown; give the one it was trained with."
+                f"it does not say the alpha of its {part}, so its strength is unknown; give it with --alpha."
             )
         told = alpha if description is None else alpha_in(description, path, module.rank)
         modules[name] = LoraModule(module.down, module.up, told or 0.0, module.magnitudes)
@@ -87,24 +95,10 @@ def modules_in(
     return modules
 
 
-def _newer(name: str) -> str:
-    """peft's name in place of an older one."""
-    end = next((end for end in _OLDER if name.endswith(end)), "")
-    return name.removesuffix(end) + _OLDER[end] if end else name
-
-
-def _descriptions(text: str | None) -> dict[str, dict[str, Any]]:
-    """Each part's description; raises LoraFileError when the entry is no JSON object."""
-    try:
-        value = json.loads(text or "{}")
-        entries = [(*key.partition("."), entry) for key, entry in value.items()]
-    except (ValueError, AttributeError, RecursionError) as error:
-        raise LoraFileError(f"its metadata entry {ADAPTER} is damaged.") from error
-    parts: dict[str, dict[str, Any]] = {}
-    for part, _, key, entry in entries:
-        if part in PARTS:
-            parts.setdefault(part, {})[key] = entry
-    return parts
+def _usual(name: str) -> str:
+    """A name as in `lora_state`, with its end in place of the others in use."""
+    end = next((end for end in _OTHER_ENDS if name.endswith(end)), "")
+    return name.removesuffix(end) + _OTHER_ENDS[end] if end else name
 
 
 def _adapter(modules: LoraModules, earlier: object) -> str:
@@ -118,7 +112,7 @@ def _adapter(modules: LoraModules, earlier: object) -> str:
 
 def _agree(earlier: str, parts: Mapping[str, LoraModules]) -> bool:
     try:
-        descriptions = _descriptions(earlier)
+        told = descriptions(earlier)
     except LoraFileError:
         return False
-    return all(says_the_same(descriptions.get(part, {}), modules) for part, modules in parts.items())
+    return told.keys() == parts.keys() and all(says_the_same(told[part], modules) for part, modules in parts.items())

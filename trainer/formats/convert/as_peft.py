@@ -18,11 +18,11 @@ from typing import Any
 from torch import Tensor
 
 from trainer.errors import LoraFileError
-from trainer.formats.convert.adapter import describe_adapter, says_the_same
-from trainer.formats.convert.as_diffusers import modules_in, peft_tensors
-from trainer.formats.convert.lora import MEMORY, PARTS, Lora, Own, memory_entry, own_of, part_modules, remembered
+from trainer.formats.convert.adapter import PARTS, describe_adapter, says_the_same
+from trainer.formats.convert.as_diffusers import SHORT_MAGNITUDE, modules_in, peft_tensors
+from trainer.formats.convert.lora import MEMORY, Lora, Own, memory_entry, own_of, part_modules, remembered
 from trainer.formats.lora_file import file_bytes, read_lora
-from trainer.formats.lora_modules import MAGNITUDE, LoraModules
+from trainer.formats.lora_modules import LoraModules
 
 CONFIG, TENSORS = "adapter_config.json", "adapter_model.safetensors"
 _PREFIX = "base_model.model."
@@ -78,7 +78,7 @@ def written(lora: Lora) -> dict[str, bytes]:
         tensors: dict[str, Tensor] = {}
         for path, module in modules.items():
             name = _PREFIX + (path if kept else path.removeprefix("text_model."))
-            tensors |= {name + end: tensor for end, tensor in peft_tensors(module).items()}
+            tensors |= {name + end: tensor for end, tensor in peft_tensors(module, SHORT_MAGNITUDE).items()}
         files[place + TENSORS] = file_bytes(tensors, metadata)
     return files
 
@@ -102,7 +102,7 @@ def _path(name: str) -> str:
     if not name.startswith(_PREFIX):
         raise LoraFileError(f"{name!r} is not one of peft's names: they begin with {_PREFIX}.")
     path = name.removeprefix(_PREFIX)
-    return path if not path.endswith(".lora_magnitude_vector") else path + ".weight"
+    return path if not path.endswith(SHORT_MAGNITUDE) else path + ".weight"
 
 
 def _part_of(folder: Path, paths: Any) -> str:

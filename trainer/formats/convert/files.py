@@ -31,7 +31,7 @@ def convert(source: Path, target: Path, form: Form, *, alpha: float | None = Non
     if target.exists() or target.is_symlink():
         raise LoraFileError(f"{target.name} is there already; choose another name.")
     if form == "peft" and target.suffix == ".safetensors":
-        raise LoraFileError(f"peft's form is a folder; give its name without .safetensors, or choose --to diffusers.")
+        raise LoraFileError("peft's form is a folder; give its name without .safetensors, or choose --to diffusers.")
     if form != "peft" and target.suffix != ".safetensors":
         raise LoraFileError(f"{target.name} must end in .safetensors.")
     lora = read(source, alpha)
@@ -51,7 +51,7 @@ def read(source: Path, alpha: float | None = None) -> Lora:
                 return as_diffusers.read(read_lora(source / DIFFUSERS_FILE), alpha)
             return as_peft.read(source, alpha)
         file = read_lora(source)
-        return (as_kohya if _is_kohya(file) else as_diffusers).read(file, alpha)
+        return as_kohya.read(file, alpha) if _is_kohya(file) else as_diffusers.read(file, alpha)
 
 
 def _is_kohya(file: LoraFile) -> bool:

@@ -11,7 +11,6 @@ from trainer.formats.lora_modules import LoraModules
 
 Form = Literal["kohya", "diffusers", "peft"]
 FORMS: tuple[Form, ...] = get_args(Form)
-PARTS = ("unet", "text_encoder", "text_encoder_2")
 MEMORY = "lorelei_forms"
 """Metadata entry of a converted file: what other forms it had said that this one cannot, as JSON."""
 
