@@ -9,48 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
-from trainer.by_hand import Request, export, find_base, free_name, make_job, slug, with_trigger
+from tests.trainer.by_hand.conftest import picture
+from trainer.by_hand import export, find_base, free_name, make_job, slug, with_trigger
 from trainer.contract.directory import DirectoryChannel
 from trainer.contract.errors import ChannelError, InvalidConfig, InvalidJob
 from trainer.contract.events import Finished
 from trainer.errors import BadBase
 from trainer.gather import Refused, find, formats, gather
 
-DOG6 = Path(__file__).parents[2] / "../shared/photos/dog6"
-
-
-def picture(path, size=(64, 80), colour="red", **options):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", size, colour).save(path, **options)
-    return path
-
-
-@pytest.fixture
-def folder(tmp_path):
-    for number, colour in enumerate(("red", "green", "blue")):
-        picture(tmp_path / "pictures" / f"{number}.jpg", colour=colour)
-    return tmp_path / "pictures"
-
-
-@pytest.fixture
-def request_for(tmp_path, folder):
-    def make(**changes):
-        fields = {
-            "images": folder,
-            "trigger": "lisaxl",
-            "class_word": "woman",
-            "base": "someone/sdxl",
-            "out": tmp_path / "out",
-            "settings": {"resolution": 64},
-        }
-        return Request(**{**fields, **changes})
-
-    return make
-
-
-@pytest.fixture
-def said():
-    return []
+DOG6 = Path(__file__).parents[3] / "../shared/photos/dog6"
 
 
 # --- the job --------------------------------------------------------------------------------------------------------
