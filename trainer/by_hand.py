@@ -20,8 +20,9 @@ from trainer.contract.events import Finished
 from trainer.contract.folder import JobFolder, sources_from
 from trainer.contract.presets import PRESET_OF, find_preset
 from trainer.contract.spec import NAME, JobSpec, Kind, PictureSpec
+from trainer.dataset_config import DatasetConfig, read_dataset_config
 from trainer.formats.base_model import check_base, check_vae
-from trainer.gather import Gathered, Refused, find, gather
+from trainer.gather import Found, Gathered, Refused, find, gather
 from trainer.masks import Masks
 
 MIN_SIDE = 512
@@ -43,6 +44,7 @@ class Request:
     """What a person asks for on the command line."""
 
     images: Path
+    """Folder of pictures, or a dataset TOML of kohya's, which names folders and some settings."""
     trigger: str
     class_word: str
     base: str
@@ -72,16 +74,17 @@ def make_job(request: Request, say: Callable[[str], None]) -> JobFolder:
     SDXL model, ChannelError for a full disk.
     """
     trigger, class_word = _word(request.trigger, "--trigger"), _word(request.class_word, "--class-word", empty=True)
-    masked = {"masked_loss": True} if request.masks else {}
+    dataset = read_dataset_config(request.images) if request.images.suffix.lower() == ".toml" else None
+    given = {**(dataset.settings if dataset else {}), **({"masked_loss": True} if request.masks else {})}
     preset = find_preset(request.preset or PRESET_OF[request.kind])
-    config = preset.config.with_overrides({**masked, **request.settings})
+    config = preset.config.with_overrides({**given, **request.settings})
     stem = slug(request.name if request.name is not None else trigger)
     base, vae = find_base(request.base), find_vae(request.vae)
     jobs = request.out / "jobs"
     try:
         jobs.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".pictures-", dir=jobs) as scratch:
-            pictures, files = _collect(request, config, Path(scratch), say)
+            pictures, files = _collect(request, dataset, config, Path(scratch), say)
             name = free_name(request.out, stem)
             spec = JobSpec(
                 job_id=name,
@@ -106,20 +109,20 @@ def make_job(request: Request, say: Callable[[str], None]) -> JobFolder:
 
 
 def _collect(
-    request: Request, config: TrainConfig, scratch: Path, say: Callable[[str], None]
+    request: Request, dataset: DatasetConfig | None, config: TrainConfig, scratch: Path, say: Callable[[str], None]
 ) -> tuple[tuple[PictureSpec, ...], dict[str, Path]]:
     """The pictures of a job, and where each file of theirs is."""
     min_side = min(MIN_SIDE, config.resolution)
     trigger, class_word = " ".join(request.trigger.split()), " ".join(request.class_word.split())
-    found = find(request.images)
+    found, beside = _found(request, dataset)
     say(f"Reading {len(found)} files in {request.images}")
     masks = Masks.find(request.masks) if config.masked_loss else None
     subject = usable(gather(found, scratch, min_side, masks), request.images, say)
     others: list[Gathered] = []
-    if request.regularisation is not None:
-        found = find(request.regularisation, "reg")
-        say(f"Reading {len(found)} files in {request.regularisation}")
-        others = usable(gather(found, scratch, min_side), request.regularisation, say)
+    if beside is not None:
+        folder = request.regularisation or request.images
+        say(f"Reading {len(beside)} files of regularisation pictures in {folder}")
+        others = usable(gather(beside, scratch, min_side), folder, say)
         if not class_word and not all(one.caption for one in others):
             raise InvalidConfig("--class-word", "is needed to caption the regularisation pictures")
     pictures = [
@@ -128,6 +131,14 @@ def _collect(
     ]
     files = {path.name: path for one in (*subject, *others) for path in (one.path, one.mask) if path}
     return needed(pictures, config, say), files
+
+
+def _found(request: Request, dataset: DatasetConfig | None) -> tuple[list[Found], list[Found] | None]:
+    """Files that may show the subject, and those of regularisation pictures, None where there are to be none."""
+    beside = None if request.regularisation is None else find(request.regularisation, "reg")
+    if dataset is None:
+        return find(request.images), beside
+    return dataset.found(regularisation=False), beside or dataset.found(regularisation=True) or None
 
 
 def needed(pictures: Sequence[PictureSpec], config: TrainConfig, say: Callable[[str], None]) -> tuple[PictureSpec, ...]:

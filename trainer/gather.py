@@ -38,6 +38,10 @@ class Found:
 
     path: Path
     repeats: int
+    caption_extension: str = ".txt"
+    """Ending of the file beside it that holds its caption."""
+    caption: str = ""
+    """Its caption where there is no such file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,7 @@ class Gathered:
     source: Path
     repeats: int
     caption: str
-    """Text of the `.txt` beside it; empty when there is none."""
+    """Text of the file beside it; empty when there is none."""
     mask: Path | None = None
     """Its mask, as large as itself, named `<sha256>.png`; None counts all of it."""
 
@@ -69,11 +73,11 @@ def find(folder: Path, inner: str = "img") -> list[Found]:
     """
     try:
         own = _repeats_of(folder.absolute().name) or 1
-        found = [Found(path, own) for path in _files(folder)]
+        found = [Found(path, own) for path in files(folder)]
         for parent in (folder, folder / inner):
             for child in sorted(path for path in parent.glob("*") if path.is_dir()):
                 if repeats := _repeats_of(child.name):
-                    found += [Found(path, repeats) for path in _files(child)]
+                    found += [Found(path, repeats) for path in files(child)]
     except OSError as error:
         raise InvalidJob(f"cannot read the folder of pictures {folder}: {error.strerror or error}") from error
     return found
@@ -84,7 +88,8 @@ def _repeats_of(name: str) -> int | None:
     return int(match[1]) if match and match[1].isascii() and 1 <= int(match[1]) <= MAX_REPEATS else None
 
 
-def _files(folder: Path) -> Iterator[Path]:
+def files(folder: Path) -> Iterator[Path]:
+    """Files of a folder that may be pictures, sorted; raises OSError."""
     for path in sorted(folder.iterdir()):
         if path.is_file() and not path.name.startswith(".") and path.suffix.lower() not in _NOT_PICTURES:
             yield path
@@ -132,7 +137,7 @@ def _gather_one(
             upright = ImageOps.exif_transpose(image)
             mask = masks.of(one.path, upright, opener_formats) if masks is not None else None
             data = _encode(_plain(upright, image.info.get("icc_profile")), lossless)
-        caption = _caption_beside(one.path)
+        caption = _caption_beside(one.path, one.caption_extension) or one.caption
     except BadMask as problem:
         return Refused(one.path, str(problem))
     except UnidentifiedImageError:
@@ -192,10 +197,10 @@ def _encode(image: Image.Image, lossless: bool) -> bytes:
     return out.getvalue()
 
 
-def _caption_beside(picture: Path) -> str:
-    """Text of the `.txt` beside a picture, lines joined; empty when there is none."""
+def _caption_beside(picture: Path, extension: str) -> str:
+    """Text of the file beside a picture, lines joined; empty when there is none."""
     try:
-        text = picture.with_suffix(".txt").read_text("utf-8-sig", "replace")
+        text = picture.with_name(picture.stem + extension).read_text("utf-8-sig", "replace")
     except FileNotFoundError:
         return ""
     return ", ".join(line.strip().strip(",").strip() for line in text.replace("\0", "").splitlines() if line.strip())

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TypeAlias
 
+from trainer.cli.sample_arguments import add_sample_arguments
 from trainer.contract.cache import BYTES, DEFAULT_BYTES, FOLDER
 from trainer.contract.spec import KINDS
 from trainer.machine import DEVICE, version
@@ -25,7 +26,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=version())
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_add_train, _add_run, _add_serve, _add_inspect, _add_convert, _add_import, _add_export):
+    for add in (_add_train, _add_run, _add_serve, _add_sample, _add_inspect, _add_convert, _add_import, _add_export):
         add(commands, common)
     return parser
 
@@ -35,12 +36,15 @@ _Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def _add_train(commands: _Commands, common: argparse.ArgumentParser) -> None:
     train = commands.add_parser("train", parents=[common], help="train on a folder of pictures", epilog=_EXITS)
-    train.add_argument(
+    pictures = train.add_mutually_exclusive_group(required=True)
+    pictures.add_argument(
         "--images",
         type=Path,
-        required=True,
         metavar="DIR",
         help="folder of pictures, with .txt captions beside them if any; kohya's img/10_lisaxl woman works too",
+    )
+    pictures.add_argument(
+        "--dataset-config", type=_toml, metavar="FILE.toml", help="instead: kohya's list of folders with their settings"
     )
     _add_more_pictures(train)
     train.add_argument("--trigger", required=True, metavar="WORD", help="word that calls the subject, e.g. lisaxl")
@@ -110,6 +114,12 @@ def _add_serve(commands: _Commands, common: argparse.ArgumentParser) -> None:
     _add_cache(serve)
 
 
+def _add_sample(commands: _Commands, common: argparse.ArgumentParser) -> None:
+    sample = commands.add_parser("sample", parents=[common], help="draw pictures, with LoRA files or without")
+    add_sample_arguments(sample)
+    _add_device(sample)
+
+
 def _add_inspect(commands: _Commands, common: argparse.ArgumentParser) -> None:
     inspect = commands.add_parser("inspect", parents=[common], help="what a LoRA file holds: rank, modules, metadata")
     inspect.add_argument("file", type=Path, metavar="FILE", help="a .safetensors file")
@@ -175,6 +185,12 @@ def _positive(text: str) -> int:
     if not text.isascii() or not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 up")
     return int(text)
+
+
+def _toml(text: str) -> Path:
+    if not text.lower().endswith(".toml"):
+        raise argparse.ArgumentTypeError(f"{text!r} does not end in .toml")
+    return Path(text)
 
 
 def _alpha(text: str) -> float:

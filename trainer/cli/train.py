@@ -16,7 +16,7 @@ from trainer.contract.exits import Exit
 def command(args: argparse.Namespace, say: Callable[[str], None]) -> Exit:
     """Make the job folder, train it, and put the finished file into --out."""
     request = Request(
-        images=args.images,
+        images=args.images or args.dataset_config,
         trigger=args.trigger,
         class_word=args.class_word,
         base=args.base,

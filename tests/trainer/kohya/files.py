@@ -376,7 +376,7 @@ def today(name):
     values["xformers"] = "xformers"
     more = {"LyCORIS_preset": "full", "dora_wd": False, "max_grad_norm": 1, "masked_loss": False, "loss_type": "l2"}
     more |= {"huber_c": 0.1, "huber_schedule": "snr", "debiased_estimation_loss": False, "ip_noise_gamma": 0}
-    return {**DEFAULTS, **more, "optimizer_args": "", "lr_warmup_steps": 0, **values}
+    return {**DEFAULTS, **more, "optimizer_args": "", "lr_warmup_steps": 0, "sample_sampler": "euler_a", **values}
 
 
 def data(values):

@@ -36,6 +36,8 @@ _SCHEDULES = MappingProxyType(
 )
 _LOSSES = MappingProxyType({"mse": "l2", "huber": "huber", "smooth-l1": "smooth_l1"})
 _PRECISIONS = MappingProxyType({"auto": "bf16", "bf16": "bf16", "full-bf16": "bf16", "fp16": "fp16", "fp32": "no"})
+_SAMPLERS = MappingProxyType({"euler a": "euler_a", "euler": "euler", "ddim": "ddim"})
+"""The others are nearest to kohya's one DPM++."""
 _FILES = MappingProxyType({"fp16": "fp16", "bf16": "bf16", "fp32": "float"})
 
 
@@ -80,6 +82,7 @@ def _run_keys(config: TrainConfig) -> dict[str, Any]:
         "full_bf16": config.precision == "full-bf16",
         "save_precision": _FILES[config.file_precision],
         "sdxl_no_half_vae": config.vae_precision == "fp32",
+        "sample_sampler": _SAMPLERS.get(config.sample_sampler, "dpmsolver++"),
     }
 
 

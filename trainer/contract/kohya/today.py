@@ -86,7 +86,6 @@ _OWN: Mapping[str, Any] = MappingProxyType(
         "num_cpu_threads_per_process": 2,
         "num_machines": 1,
         "num_processes": 1,
-        "sample_sampler": "euler_a",
         "save_model_as": "safetensors",
         "sd3_enable_scaled_pos_embed": False,
         "sdxl": True,
