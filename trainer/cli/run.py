@@ -56,7 +56,7 @@ def train_attempt(job: JobFolder, attempt: int, args: argparse.Namespace, say: C
 
     with stop_on_signals(stopping) as stop, attempt_lock(job.path, attempt), closing(ProgressBar(say)) as bar:
         if not args.verbose:
-            _hush_libraries()
+            hush_libraries()
         from trainer.job import run_job  # imports torch: seconds, in which a signal must already count
 
         channel = ShownChannel(job.path, attempt, bar.show)
@@ -91,7 +91,7 @@ def tell_end(job: JobFolder, attempt: int, code: Exit, out: Path | None, say: Ca
     say(f"Use it with <lora:{path.stem}:0.9> and {words} in the prompt")
 
 
-def _hush_libraries() -> None:
+def hush_libraries() -> None:
     """Keep the bars and hints of the model libraries out of the terminal; -v shows them."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     from transformers.utils import logging as transformers_logging

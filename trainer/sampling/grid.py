@@ -43,12 +43,12 @@ def grid(pictures: Sequence[Image.Image], captions: Sequence[str] = ()) -> Image
         left, top = index % columns * (width + GAP), index // columns * (height + line + GAP)
         sheet.paste(picture, (left + (width - picture.width) // 2, top + (height - picture.height) // 2))
         if captions:
-            text = _fitting(captions[index], font, width - 2 * GAP)
+            text = fitting(captions[index], font, width - 2 * GAP)
             ink.text((left + GAP, top + height + line // 2), text, fill=INK, font=font, anchor="lm")
     return sheet
 
 
-def _fitting(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
+def fitting(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
     """The text on one line, cut with an ellipsis to the width in pixels."""
     text = " ".join(text.split())
     if font.getlength(text) <= width:
