@@ -7,7 +7,6 @@ too.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -142,7 +141,7 @@ def _harmless(value: Any) -> bool:
     Whoever wants to hide a token in a setting's name has 24 characters with 4 digits for it, which is no token.
     """
     if isinstance(value, (bool, int, float)):
-        return math.isfinite(value) and abs(value) <= _LARGEST
+        return abs(value) <= _LARGEST  # false for NaN too
     return isinstance(value, str) and (not value or bool(_plain(value)))
 
 

@@ -49,22 +49,23 @@ class Report:
         """The report as text, grouped by reason."""
         width = max((len(one.key) for one in self.taken), default=0)
         lines = ["Taken:", *(f"  {one.key:<{width}}  ->  {one}" for one in self.taken)]
-        for title, keys in (("Ignored:", self.ignored), ("Refused, not read and not stored:", self.refused)):
-            if keys:
-                lines += [title, *_grouped(keys)]
+        if self.ignored:
+            lines += ["Ignored:", *_grouped(self.ignored, _MOST_NAMES)]
+        if self.refused:
+            lines += ["Refused, not read and not stored:", *_grouped(self.refused, len(self.refused))]
         if self.off:
             lines.append(f"Empty or switched off: {len(self.off)} keys")
         return lines
 
 
-def _grouped(keys: Mapping[str, str]) -> list[str]:
+def _grouped(keys: Mapping[str, str], most: int) -> list[str]:
     groups: dict[str, list[str]] = {}
     for key, why in keys.items():
         groups.setdefault(why, []).append(shown(key))
     lines = []
     for why, names in groups.items():
         first = sorted(set(names))
-        rest = f" and {len(first) - _MOST_NAMES} more" if len(first) > _MOST_NAMES else ""
-        text = f"{why}: {', '.join(first[:_MOST_NAMES])}{rest}"
+        rest = f" and {len(first) - most} more" if len(first) > most else ""
+        text = f"{why}: {', '.join(first[:most])}{rest}"
         lines += textwrap.wrap(text, _WIDTH, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
     return lines
