@@ -19,7 +19,8 @@ from typing import Any
 from bot.errors import ConfigError
 from trainer.contract.config import TrainConfig
 from trainer.contract.errors import InvalidConfig, unknown_name
-from trainer.contract.presets import load_preset
+from trainer.contract.presets import PRESET_OF, load_preset
+from trainer.contract.spec import KINDS, Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,11 @@ class PathsConfig:
     def inboxes(self) -> Path:
         """One inbox folder per trainer service."""
         return self.data / "inboxes"
+
+    @property
+    def cache(self) -> Path:
+        """Encoded pictures that trainer services on this machine keep between jobs; forgotten with their jobs."""
+        return self.data / "cache"
 
     @property
     def loras(self) -> Path:
@@ -107,7 +113,8 @@ class TrainingConfig:
 
     base: str = "stabilityai/stable-diffusion-xl-base-1.0"
     """Base model: a diffusers folder, an SDXL .safetensors, or a hub id."""
-    preset: str = "face"
+    preset: str = ""
+    """Where members start; empty is what fits the kind of the data set."""
     overrides: Mapping[str, Any] = field(default_factory=dict)
     """Training settings of the host that replace the preset's, by their names in TrainConfig."""
     embedded_trainer: bool = False
@@ -120,6 +127,10 @@ class TrainingConfig:
     """Jobs a member may have waiting."""
     max_attempts: int = 3
     """Attempts in a row that may die before their job is given up."""
+
+    def preset_for(self, kind: Kind, chosen: str = "") -> str:
+        """The preset a training starts from: the member's choice, the host's, or what fits the kind."""
+        return chosen or self.preset or PRESET_OF[kind]
 
     def config_for(self, preset: str, values: Mapping[str, Any] | None = None) -> TrainConfig:
         """The preset with the host's overrides and then `values`; raises InvalidConfig."""
@@ -248,7 +259,8 @@ def _value(hint: Any, value: Any, where: str) -> Any:
 def _check(config: Config) -> None:
     """Refuse settings that can never work, before anything starts."""
     try:
-        config.training.config_for(config.training.preset)
+        for kind in KINDS:
+            config.training.config_for(config.training.preset_for(kind))
     except InvalidConfig as error:
         raise ConfigError(f"config.toml: [training] {error}") from error
     if not config.training.services:

@@ -59,7 +59,7 @@ def test_the_trainer_has_no_network_no_token_and_not_the_bots_data(trainer):
     assert trainer.environment()["HF_HUB_OFFLINE"] == "1"
     assert "LoadCredential" not in trainer.values
     assert trainer["TemporaryFileSystem"] == "/var/lib/lorelei:ro"
-    assert trainer["BindPaths"].split() == ["/var/lib/lorelei/jobs", "/var/lib/lorelei/inboxes"]
+    assert trainer["BindPaths"].split() == [f"/var/lib/lorelei/{name}" for name in ("jobs", "inboxes", "cache")]
 
 
 def test_a_stopping_trainer_gets_the_time_to_write_its_state(trainer):

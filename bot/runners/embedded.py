@@ -50,7 +50,9 @@ class EmbeddedTrainer:
         logs: Path,
         environment: Mapping[str, str] = os.environ,
         clock: Callable[[], float] = time.monotonic,
+        cache: Path | None = None,
     ) -> None:
+        self._cache = cache
         self._inbox = inbox
         self._device = device
         self._log = logs / f"trainer-{inbox.path.name}.log"
@@ -92,6 +94,8 @@ class EmbeddedTrainer:
         self._inbox.prepare()
         self._log.parent.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "trainer", "serve", str(self._inbox.path), "--device", self._device]
+        if self._cache is not None:
+            command += ["--cache", str(self._cache.absolute())]
         with self._log.open("ab") as output:
             self._process = subprocess.Popen(
                 command,

@@ -222,8 +222,10 @@ def _loops(config: Config, jobs: _Jobs, outbox: Outbox, datasets: Datasets, thre
 def _embedded(config: Config, runner: LocalRunner) -> tuple[EmbeddedTrainer, ...]:
     if not config.training.embedded_trainer:
         return ()
-    logs = config.paths.data / "logs"
-    return tuple(EmbeddedTrainer(runner.inbox(name), config.training.device, logs) for name in runner.services)
+    logs, cache = config.paths.data / "logs", config.paths.cache
+    return tuple(
+        EmbeddedTrainer(runner.inbox(name), config.training.device, logs, cache=cache) for name in runner.services
+    )
 
 
 class FinishedFiles:

@@ -22,6 +22,7 @@ from bot.store import pictures
 from bot.store.database import Connection, Store
 from bot.store.datasets import NewDataset
 from bot.store.rows import ACTIVE, Dataset, Job
+from trainer.contract.cache import forget_job
 
 log = logging.getLogger(__name__)
 
@@ -241,6 +242,7 @@ class Datasets:
         """Job folders and LoRA files; blocking, for a thread."""
         for job in jobs:
             if (folder := self._config.paths.jobs / job.id).is_dir():
+                forget_job(self._config.paths.cache, folder)
                 shutil.rmtree(folder)
             self._library.remove(job)
 

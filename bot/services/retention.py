@@ -14,6 +14,7 @@ from bot.store.database import Store
 from bot.store.jobs import ended_jobs_before, job_ids
 from bot.store.outbox import remove_sent
 from bot.store.pictures import referenced_files
+from trainer.contract.cache import forget_job
 from trainer.contract.errors import ChannelError
 from trainer.contract.folder import JobFolder, remove_leftovers
 from trainer.contract.spec import JOB_ID
@@ -72,6 +73,7 @@ class Retention:
         for path in (folder / "attempts", folder / "dataset"):
             try:
                 if path.is_dir():
+                    forget_job(self._config.paths.cache, folder)
                     shutil.rmtree(path)
                     log.info("removed the %s of job %s: it ended long ago", path.name, job_id)
             except OSError as error:

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainer.contract.errors import ChannelError, InvalidConfig
+from trainer.contract.errors import InvalidConfig
 
 FOLDER, BYTES = "LORELEI_CACHE", "LORELEI_CACHE_BYTES"
 """Environment variables for hosts; the command line's options beat them."""
@@ -50,18 +50,25 @@ def group(cache: Path, sha256: str) -> Path:
 
 
 def forget(cache: Path, pictures: Iterable[str]) -> None:
-    """Remove every entry of the pictures (their sha256), and what an interrupted call left; twice is the same as once.
+    """Remove every entry of the pictures (their sha256), and what an interrupted call left; OSError passes.
 
-    Raises ChannelError when the disk refuses.
+    Twice is the same as once.
     """
     root = cache / "latents"
-    try:
-        for sha256 in pictures:
-            with suppress(FileNotFoundError):
-                # Renamed first: what another process writes meanwhile cannot keep the folder alive.
-                os.rename(group(cache, sha256), root / f"{_FORGOTTEN}{uuid.uuid4().hex}")
-        for left in root.glob(f"{_FORGOTTEN}*"):
-            with suppress(FileNotFoundError):
-                shutil.rmtree(left)
-    except OSError as error:
-        raise ChannelError(f"cannot remove latents from the cache: {error.strerror or error}") from error
+    for sha256 in pictures:
+        with suppress(FileNotFoundError):
+            # Renamed first: what another process writes meanwhile cannot keep the folder alive.
+            os.rename(group(cache, sha256), root / f"{_FORGOTTEN}{uuid.uuid4().hex}")
+    for left in root.glob(f"{_FORGOTTEN}*"):
+        with suppress(FileNotFoundError):
+            shutil.rmtree(left)
+
+
+def forget_job(cache: Path, job: Path) -> None:
+    """Remove every entry of the pictures in a job folder; to be called before they go themselves. OSError passes.
+
+    Latents only ever come from job folders: who calls this for each one that is removed leaves nothing behind.
+    """
+    dataset = job / "dataset"
+    if dataset.is_dir():
+        forget(cache, [path.stem for path in dataset.iterdir()])

@@ -108,6 +108,22 @@ async def test_it_starts_survives_is_adopted_and_ends(inbox, service, tmp_path):
     service[-1].wait(30)
 
 
+def test_it_is_told_where_encoded_pictures_are_kept(inbox, tmp_path, monkeypatch):
+    popen, commands = subprocess.Popen, []
+
+    def start(command, **more):
+        commands.append(command)
+        return popen([sys.executable, "-c", "pass"], **more)
+
+    monkeypatch.setattr("bot.runners.embedded.subprocess.Popen", start)
+    for cache in (tmp_path / "cache", None):
+        trainer = EmbeddedTrainer(inbox, "cpu", tmp_path / "logs", cache=cache)
+        trainer.check()
+        trainer._process.wait(30)
+    assert commands[0][-2:] == ["--cache", str(tmp_path / "cache")]
+    assert "--cache" not in commands[1]
+
+
 def test_a_service_that_keeps_dying_is_started_ever_more_rarely(inbox, tmp_path, monkeypatch):
     popen, started = subprocess.Popen, []
 

@@ -12,6 +12,7 @@ from bot.store.jobs import update_job
 from bot.store.rows import Dataset
 from tests.bot.conftest import make_picture
 from tests.bot.services.conftest import GUILD, OTHER, OWNER, incoming, rows
+from trainer.contract.cache import group
 
 JOB = (
     "INSERT INTO job (id, dataset_id, guild_id, owner_id, thread_id, name, preset, state, steps, epochs, lora_file,"
@@ -104,6 +105,10 @@ async def test_deleting_removes_everything_of_it(datasets, dataset, intake, file
     for folder, name in (("job1", "lisaxl_v1"), ("job2", "other_v1")):
         (config.paths.jobs / folder / "attempts").mkdir(parents=True)
         (config.paths.jobs / folder / "job.json").write_text("{}")
+        (config.paths.jobs / folder / "dataset").mkdir()
+        (config.paths.jobs / folder / "dataset" / f"{name * 9}.png").touch()
+        group(config.paths.cache, name * 9).mkdir(parents=True)
+        (group(config.paths.cache, name * 9) / "a.safetensors").touch()
         config.paths.loras.mkdir(exist_ok=True)
         (config.paths.loras / f"{name}.safetensors").write_bytes(b"x")
     async with store.transaction() as tx:
@@ -118,6 +123,8 @@ async def test_deleting_removes_everything_of_it(datasets, dataset, intake, file
     assert {path.name for path in config.paths.pictures.iterdir()} == {shared.added[0].file}
     assert {path.name for path in config.paths.jobs.iterdir()} == {"job2"}
     assert {path.name for path in config.paths.loras.iterdir()} == {"other_v1.safetensors"}
+    latents = [path.parent for path in config.paths.cache.rglob("*.safetensors")]
+    assert latents == [group(config.paths.cache, "other_v1" * 9)], "no encoded picture of it is left"
     for table in ("picture", "batch", "job"):
         assert await rows(store, f"SELECT DISTINCT dataset_id FROM {table}") == [(other.id,)]
     assert await rows(store, "SELECT kind, ref FROM card") == [("dataset", str(other.id))]

@@ -1,0 +1,53 @@
+"""Jobs that share a cache: the second encodes nothing, and its file is the same."""
+
+from dataclasses import replace
+
+import pytest
+from diffusers import AutoencoderKL
+from safetensors.torch import load_file
+
+from tests.trainer.jobs import bodies, open_channel, tiny_job
+from trainer.contract.cache import CacheOptions
+from trainer.contract.events import Caching, Checkpoint, Failed
+from trainer.contract.exits import Exit
+from trainer.contract.folder import JobFolder, sources_from
+from trainer.job import run_job
+
+
+@pytest.fixture
+def encodings(monkeypatch):
+    asked = []
+    encode = AutoencoderKL.encode
+    monkeypatch.setattr(AutoencoderKL, "encode", lambda *args: asked.append(1) or encode(*args))
+    return asked
+
+
+def trained(root, base, cache=None):
+    """Trains a job of its own over the same pictures; returns its weights and how many pictures it told of."""
+    channel = open_channel(tiny_job(root, base, epochs=1, checkpoint_every_epochs=1, flip=True))
+    assert run_job(channel, device="cpu", cache=cache) == Exit.FINISHED
+    (kept,) = bodies(channel, Checkpoint)
+    return load_file(root / "jobs" / "job1" / "attempts" / "1" / kept.file), len(bodies(channel, Caching))
+
+
+def test_a_second_job_encodes_nothing_and_its_file_is_the_same(tmp_path, tiny_sdxl, encodings):
+    cache = CacheOptions(tmp_path / "cache")
+    plain, _ = trained(tmp_path / "a", tiny_sdxl)
+    first, told = trained(tmp_path / "b", tiny_sdxl, cache)
+    assert told == 3
+    assert len(encodings) == 12, "three pictures, both ways round, twice"
+    second, told = trained(tmp_path / "c", tiny_sdxl, cache)
+    assert told == 3
+    assert len(encodings) == 12
+    assert all(tensor.equal(plain[name]) and tensor.equal(second[name]) for name, tensor in first.items())
+
+
+def test_a_job_is_trained_with_the_vae_it_names(tmp_path, tiny_sdxl):
+    job = tiny_job(tmp_path, tiny_sdxl)
+    spec = replace(job.spec(), job_id="job2", vae=str(tmp_path / "nowhere"))
+    files = {path.name: path for path in (job.path / "dataset").iterdir()}
+    channel = open_channel(JobFolder.create(tmp_path / "jobs", spec, sources_from(files)))
+    assert run_job(channel, device="cpu") == Exit.FAILED
+    (failed,) = bodies(channel, Failed)
+    assert failed.code == "base-model"
+    assert "The VAE 'nowhere' is not there" in failed.message
