@@ -1,15 +1,18 @@
-"""Learners over the tiny SDXL and random latents, for tests of single steps."""
+"""Learners over random latents, for tests of single steps: a UNet of 60,000 weights, or the tiny SDXL's whole base."""
 
-from functools import partial
+from functools import cache, partial
 
 import torch
+from diffusers import UNet2DConditionModel
+from torch import nn
 
 from tests.trainer.jobs import SMALL
 from trainer.contract.config import TrainConfig
 from trainer.data.buckets import Bucket, fit
 from trainer.data.dataset import Encoded, TrainingSet, View
+from trainer.data.randomness import generator
 from trainer.data.texts import LiveTexts, TextCache, trains_text
-from trainer.model.base import load_base
+from trainer.model.base import BaseModel, load_base
 from trainer.model.device import pick_numbers
 from trainer.model.lora import attach_lora
 from trainer.model.text import encode_prompts, encode_with_gradients
@@ -18,30 +21,87 @@ from trainer.training.learner import Learner
 CPU = torch.device("cpu")
 CAPTIONS = ("lisaxl, woman, smile", "woman, lisaxl", "lisaxl, woman, hat", "woman, hat")
 """The last does not hold the trigger word."""
+TEXT, POOLED = 12, 6
+NOISE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 
 
-def pictures(captions=CAPTIONS, weights=(1.0,) * 4, masks=(None,) * 4, side=8):
-    """A picture a caption, each a random latent with a little deviation."""
+def pictures(captions=CAPTIONS, weights=(1.0,) * 4, masks=(None,) * 4, heights=(8,) * 4):
+    """A picture a caption, each a random latent with a little deviation, 8 wide."""
     chance = torch.Generator().manual_seed(0)
-    fitted = fit(8 * side, 8 * side, Bucket(8 * side, 8 * side))
     return [
-        Encoded(
-            caption=caption,
-            views=(View(fitted, torch.stack([torch.randn(4, side, side, generator=chance), dev]), mask),),
-            weight=weight,
-        )
-        for caption, weight, mask in zip(captions, weights, masks, strict=True)
-        for dev in [torch.full((4, side, side), 0.1)]
+        Encoded(caption=caption, views=(_view(height, mask, chance),), weight=weight)
+        for caption, weight, mask, height in zip(captions, weights, masks, heights, strict=True)
     ]
 
 
-def make_learner(folder, encoded=None, device=CPU, **settings):
-    """A learner over four pictures (or those given)."""
+def _view(height, mask, chance):
+    fitted = fit(64, 8 * height, Bucket(64, 8 * height))
+    latent = torch.stack([torch.randn(4, height, 8, generator=chance) * 7, torch.full((4, height, 8), 0.1)])
+    return View(fitted, latent, mask)
+
+
+@cache
+def _unet_weights():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return _unet().state_dict()
+
+
+def _unet():
+    return UNet2DConditionModel(
+        sample_size=8,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        block_out_channels=(8, 16),
+        layers_per_block=1,
+        transformer_layers_per_block=1,
+        attention_head_dim=(1, 2),
+        norm_num_groups=4,
+        cross_attention_dim=TEXT,
+        use_linear_projection=True,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=4,
+        projection_class_embeddings_input_dim=POOLED + 6 * 4,
+    )
+
+
+def small_base(dtype=torch.float32, device=CPU, prediction_type="epsilon"):
+    """SDXL's kind of UNet, as small as it gets, without encoders."""
+    unet = _unet()
+    unet.load_state_dict(_unet_weights())
+    nothing = nn.Identity()
+    return BaseModel(
+        unet=unet.requires_grad_(False).eval().to(device, dtype),
+        vae=nothing,
+        text_encoder=nothing,
+        text_encoder_2=nothing,
+        tokenizer=None,
+        tokenizer_2=None,
+        scheduler_config=dict(NOISE),
+        prediction_type=prediction_type,
+        zeros_for_empty_prompt=True,
+        name="small",
+        sha256="",
+    )
+
+
+def embed(device, prompts):
+    """Random embeddings that belong to the prompt alone."""
+    [prompt] = prompts
+    chance = generator(0, prompt)
+    return torch.randn(1, 7, TEXT, generator=chance).to(device), torch.randn(1, POOLED, generator=chance).to(device)
+
+
+def make_learner(encoded=None, *, folder=None, device=CPU, **settings):
+    """A learner over four pictures (or those given) and the small base, or the base in the folder."""
     config = TrainConfig.from_mapping({**SMALL, "learning_rate": 1e-3, **settings})
     numbers = pick_numbers(config.precision, device)
-    base = load_base(str(folder), device=device, dtype=numbers.base)
-    live = trains_text(config)
-    texts = LiveTexts(partial(encode_with_gradients, base)) if live else TextCache(partial(encode_prompts, base))
+    if folder is None:
+        base, texts = small_base(numbers.base, device), TextCache(partial(embed, device))
+    else:
+        base = load_base(str(folder), device=device, dtype=numbers.base)
+        live = trains_text(config)
+        texts = LiveTexts(partial(encode_with_gradients, base)) if live else TextCache(partial(encode_prompts, base))
     data = TrainingSet(encoded or pictures(), texts, 0.13025, config, "lisaxl")
     return Learner(base, attach_lora(base, config, config.seed, dtype=numbers.lora), data, config, numbers)
 

@@ -13,9 +13,9 @@ def run(learner, steps=3, share=1.0):
     return learner
 
 
-def test_accumulated_batches_are_the_whole_batch(tiny_sdxl):
+def test_accumulated_batches_are_the_whole_batch():
     """Gradients of 4 pictures at once and as 3 + 1 agree: every picture counts alike."""
-    whole, parts = make_learner(tiny_sdxl), make_learner(tiny_sdxl)
+    whole, parts = make_learner(), make_learner()
     whole.step([(0, 1, 2, 3)], 1, 1.0)
     parts.step([(0, 1, 2), (3,)], 1, 1.0)
     assert whole.tally.loss.item() == pytest.approx(parts.tally.loss.item(), rel=1e-5)
@@ -27,7 +27,7 @@ def test_accumulated_batches_are_the_whole_batch(tiny_sdxl):
 
 
 def test_the_base_never_changes(tiny_sdxl):
-    one = make_learner(tiny_sdxl, text_encoder_1=True)
+    one = make_learner(folder=tiny_sdxl, text_encoder_1=True)
     models = [one._objective._base.unet, one._objective._base.text_encoder, one._objective._base.text_encoder_2]
     frozen = [(p, p.clone()) for model in models for p in model.parameters() if not p.requires_grad]
     one.step([(0, 1)], 1, 1.0)
@@ -36,7 +36,7 @@ def test_the_base_never_changes(tiny_sdxl):
 
 def test_rates_are_shares_of_each_parts_peak(tiny_sdxl):
     rates = {"learning_rate": 1e-2, "text_encoder_1_rate": 1e-3, "text_encoder_1": True, "text_encoder_2": True}
-    one = make_learner(tiny_sdxl, **rates, weight_decay=0.0)
+    one = make_learner(folder=tiny_sdxl, **rates, weight_decay=0.0)
     before = weights(one)
     one.step([(0, 1)], 1, 0.5)
     assert one.rates == pytest.approx({"unet": 5e-3, "text_encoder": 5e-4, "text_encoder_2": 5e-3})
@@ -49,12 +49,12 @@ def test_rates_are_shares_of_each_parts_peak(tiny_sdxl):
 
 
 def test_a_second_encoders_rate_is_its_own(tiny_sdxl):
-    one = make_learner(tiny_sdxl, text_encoder_2=True, text_encoder_2_rate=3e-4)
+    one = make_learner(folder=tiny_sdxl, text_encoder_2=True, text_encoder_2_rate=3e-4)
     assert run(one, 1).rates == pytest.approx({"unet": 1e-3, "text_encoder_2": 3e-4})
 
 
-def test_the_learning_rate_is_how_far_a_step_goes(tiny_sdxl):
-    near, far = (weights(run(make_learner(tiny_sdxl, learning_rate=rate), 1)) for rate in (1e-4, 1e-2))
+def test_the_learning_rate_is_how_far_a_step_goes():
+    near, far = (weights(run(make_learner(learning_rate=rate), 1)) for rate in (1e-4, 1e-2))
     name = next(name for name in near if name.endswith("lora_B.weight"))
     assert float(far[name].abs().max()) == pytest.approx(100 * float(near[name].abs().max()), rel=0.02)
 
@@ -64,9 +64,9 @@ def test_the_learning_rate_is_how_far_a_step_goes(tiny_sdxl):
     ("precision", "lora"),
     [("fp32", torch.float32), ("bf16", torch.float32), ("full-bf16", torch.bfloat16), ("fp16", torch.float32)],
 )
-def test_every_precision_learns_one_picture_by_heart(tiny_sdxl, precision, lora):
+def test_every_precision_learns_one_picture_by_heart(precision, lora):
     """The same picture, noise and timestep over and over: the loss must fall well below its start."""
-    one = make_learner(tiny_sdxl, precision=precision, rank=8, alpha=8.0, learning_rate=1e-2)
+    one = make_learner(precision=precision, rank=8, alpha=8.0, learning_rate=1e-2)
     losses = []
     for _ in range(6):
         one.step([(0,)], 1, 1.0)
@@ -77,8 +77,8 @@ def test_every_precision_learns_one_picture_by_heart(tiny_sdxl, precision, lora)
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
-def test_short_numbers_stay_close_to_fp32(tiny_sdxl, precision):
-    exact, short = make_learner(tiny_sdxl), make_learner(tiny_sdxl, precision=precision)
+def test_short_numbers_stay_close_to_fp32(precision):
+    exact, short = make_learner(), make_learner(precision=precision)
     for one in (exact, short):
         one.step([(0, 1, 2, 3)], 1, 1.0)
     assert float(short.tally.loss) == pytest.approx(float(exact.tally.loss), rel=0.02)
@@ -109,8 +109,8 @@ def overflow(learner, monkeypatch):
     monkeypatch.setattr(learner._objective, "losses", infinite)
 
 
-def test_fp16_skips_a_step_that_overflows_and_fails_only_when_all_do(tiny_sdxl, monkeypatch):
-    one = run(make_learner(tiny_sdxl, precision="fp16"))
+def test_fp16_skips_a_step_that_overflows_and_fails_only_when_all_do(monkeypatch):
+    one = run(make_learner(precision="fp16"))
     before, loss = weights(one), float(one.tally.loss)
     scale = one._scaler.get_scale()
     with monkeypatch.context() as patch:
@@ -128,8 +128,8 @@ def test_fp16_skips_a_step_that_overflows_and_fails_only_when_all_do(tiny_sdxl, 
     assert not one.is_sound()
 
 
-def test_gradient_checkpointing_changes_no_number(tiny_sdxl):
-    plain, thrifty = make_learner(tiny_sdxl), make_learner(tiny_sdxl, gradient_checkpointing=True)
+def test_gradient_checkpointing_changes_no_number():
+    plain, thrifty = make_learner(), make_learner(gradient_checkpointing=True)
     assert not plain._objective._base.unet.is_gradient_checkpointing
     assert thrifty._objective._base.unet.is_gradient_checkpointing
     for one in (plain, thrifty):
@@ -138,8 +138,8 @@ def test_gradient_checkpointing_changes_no_number(tiny_sdxl):
 
 
 # --- gradients --------------------------------------------------------------------------------------------------------
-def test_clipping_bounds_the_gradient(tiny_sdxl):
-    free, bound = make_learner(tiny_sdxl, max_grad_norm=0.0), make_learner(tiny_sdxl, max_grad_norm=1e-3)
+def test_clipping_bounds_the_gradient():
+    free, bound = make_learner(max_grad_norm=0.0), make_learner(max_grad_norm=1e-3)
     norms = []
     for one in (free, bound):
         one.step([(0, 1)], 1, 1.0)
@@ -151,8 +151,8 @@ def test_clipping_bounds_the_gradient(tiny_sdxl):
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_rubbish_is_noticed(tiny_sdxl, precision):
-    one = make_learner(tiny_sdxl, precision=precision)
+def test_rubbish_is_noticed(precision):
+    one = make_learner(precision=precision)
     one._objective._data.pictures[0].views[0].latent.fill_(torch.nan)
     assert one.is_sound()
     one.step([(0, 1)], 1, 1.0)
@@ -162,35 +162,35 @@ def test_rubbish_is_noticed(tiny_sdxl, precision):
 
 
 # --- what counts how much ---------------------------------------------------------------------------------------------
-def test_a_regularisation_picture_counts_by_its_weight(tiny_sdxl):
+def test_a_regularisation_picture_counts_by_its_weight():
     losses = []
     for weight in (1.0, 0.25, 0.0):
-        one = make_learner(tiny_sdxl, pictures(weights=(weight, 1.0, 1.0, 1.0)))
+        one = make_learner(pictures(weights=(weight, 1.0, 1.0, 1.0)))
         one.step([(0,)], 1, 1.0)
         losses.append(float(one.tally.loss))
     assert losses[1] == pytest.approx(0.25 * losses[0], rel=1e-6)
     assert losses[2] == 0.0
 
 
-def test_the_loss_counts_only_where_the_mask_is_white(tiny_sdxl):
+def test_the_loss_counts_only_where_the_mask_is_white():
     """What lies under black may be anything; without `masked_loss` masks are not looked at."""
     mask = torch.zeros(1, 8, 8)
     mask[:, :, :4] = 1.0
     losses = {}
     for masked in (True, False):
-        one = make_learner(tiny_sdxl, pictures(masks=(mask, None, None, None)), masked_loss=masked)
+        one = make_learner(pictures(masks=(mask, None, None, None)), masked_loss=masked)
         one.step([(0,)], 1, 1.0)
         losses[masked] = float(one.tally.loss)
-    plain = make_learner(tiny_sdxl)
+    plain = make_learner()
     plain.step([(0,)], 1, 1.0)
     assert losses[False] == float(plain.tally.loss)
     assert 0.2 * losses[False] < losses[True] < 0.8 * losses[False]
 
 
 # --- dropout ----------------------------------------------------------------------------------------------------------
-def test_dropout_belongs_to_seed_step_and_place(tiny_sdxl):
-    one, again, other = (make_learner(tiny_sdxl, dropout=0.5, seed=seed, rank=8) for seed in (1, 1, 2))
-    plain = make_learner(tiny_sdxl, rank=8, seed=1)
+def test_dropout_belongs_to_seed_step_and_place():
+    one, again, other = (make_learner(dropout=0.5, seed=seed, rank=8) for seed in (1, 1, 2))
+    plain = make_learner(rank=8, seed=1)
     for learner in (one, plain, other):
         run(learner)
     torch.manual_seed(99)
@@ -202,9 +202,9 @@ def test_dropout_belongs_to_seed_step_and_place(tiny_sdxl):
     assert differ(one, other)
 
 
-def test_nothing_is_left_out_when_validating(tiny_sdxl):
+def test_nothing_is_left_out_when_validating():
     """Dropout is off, the loss is always the same, and training goes on with dropout on."""
-    one, straight = make_learner(tiny_sdxl, dropout=0.5, rank=8), make_learner(tiny_sdxl, dropout=0.5, rank=8)
+    one, straight = make_learner(dropout=0.5, rank=8), make_learner(dropout=0.5, rank=8)
     for learner in (one, straight):
         run(learner, 2)
     losses = {one.validate([0, 1]) for _ in range(3)}
@@ -215,11 +215,11 @@ def test_nothing_is_left_out_when_validating(tiny_sdxl):
     assert one.validate([0, 1]) not in losses
 
 
-def test_validation_is_the_mean_over_pictures_of_fixed_draws(tiny_sdxl):
-    one = make_learner(tiny_sdxl)
+def test_validation_is_the_mean_over_pictures_of_fixed_draws():
+    one = make_learner()
     both, first, second = one.validate([0, 1]), one.validate([0]), one.validate([1])
     assert both == pytest.approx((first + second) / 2, rel=1e-6)
     assert first != second
     assert one.device == CPU
-    other = make_learner(tiny_sdxl, batch_size=1, gradient_accumulation=2)
+    other = make_learner(batch_size=1, gradient_accumulation=2)
     assert other.validate([1, 0]) == pytest.approx(both, rel=1e-6)

@@ -42,11 +42,9 @@ class Average:
 def evaluation_point(optimizer: Optimizer, weights: Mapping[str, Parameter]) -> dict[str, Tensor]:
     """Schedule-free's average x of the weights: from y = beta x + (1 - beta) z, x = y + (1 - 1 / beta) (z - y)."""
     beta = optimizer.param_groups[0]["betas"][0]
-    return {
-        name: torch.lerp(weight, optimizer.state[weight]["z"], 1.0 - 1.0 / beta)
-        for name, weight in weights.items()
-        if weight in optimizer.state
-    }
+    # Before a weight's first gradient there is no z yet, and y is x.
+    known = {name: optimizer.state[weight]["z"] for name, weight in weights.items() if optimizer.state.get(weight)}
+    return {name: torch.lerp(weights[name], z, 1.0 - 1.0 / beta) for name, z in known.items()}
 
 
 @contextmanager

@@ -81,8 +81,9 @@ def _adafactor(groups: Groups, config: TrainConfig, device: torch.device) -> Opt
 def _prodigy(groups: Groups, config: TrainConfig, device: torch.device) -> Optimizer:
     """Adam that finds its own rate d (Mishchenko and Defazio 2023, arXiv:2306.06101); `learning_rate` multiplies it.
 
-    As its authors advise for diffusion models: decay decoupled as in AdamW, Adam's bias correction (without it the
-    first steps are too long), and, where a warm-up would keep d from growing, the safeguard against that.
+    Decay is decoupled, as in AdamW, and Adam's bias correction is on, as its authors advise for diffusion models:
+    without it the first steps are too long. Their safeguard leaves the rate out of the estimate, so that a warm-up does
+    not let d grow too far; it also makes d grow more slowly, so it is on only where there is a warm-up.
     """
     from prodigyopt import Prodigy
 

@@ -21,7 +21,7 @@ class Base:
 
     prediction_type: str = "epsilon"
     scheduler_config: dict[str, Any] = field(default_factory=lambda: dict(SDXL))
-    unet: Any = SimpleNamespace(device=torch.device("cpu"))
+    unet: Any = field(default_factory=lambda: SimpleNamespace(device=torch.device("cpu")))
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_zero_terminal_snr_ends_in_pure_noise(latents):
     ],
 )
 def test_pure_noise_cannot_be_told_from_itself(base, settings):
-    with pytest.raises(InvalidConfig, match="zero_terminal_snr needs a base that predicts velocity"):
+    with pytest.raises(InvalidConfig, match="zero_terminal_snr: needs a base that predicts velocity"):
         as_configured(base, TrainConfig(**settings))
 
 

