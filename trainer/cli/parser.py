@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TypeAlias
 
-from trainer.cli.sample_arguments import add_sample_arguments
+from trainer.cli.sampling.arguments import add_sample_arguments
 from trainer.contract.cache import BYTES, DEFAULT_BYTES, FOLDER
 from trainer.contract.spec import KINDS
 from trainer.machine import DEVICE, version

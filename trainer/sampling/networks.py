@@ -25,6 +25,9 @@ from trainer.model.base import BaseModel
 from trainer.model.dora import row_lengths
 from trainer.sampling.prompt import LoraTag
 
+_LONGEST_HINT = 400
+"""Characters of a list of names that still help."""
+
 
 @dataclass(frozen=True, slots=True)
 class Network:
@@ -57,12 +60,14 @@ class Library:
         """The file called so; the case counts only between two that differ in nothing else. Raises BadSample for one
         that is not there, and LoraFileError.
         """
-        path = self._files.get(name) or {stem.casefold(): file for stem, file in self._files.items()}.get(
-            name.casefold()
-        )
+        folded = {stem.casefold(): file for stem, file in self._files.items()}
+        path = self._files.get(name) or folded.get(name.casefold())
         if path is None:
-            there = unknown_name(name, self._files) if self._files else f"unknown name {name!r}; there are no files"
-            raise BadSample(f"<lora:{name:.80}>: {there}")
+            near = unknown_name(name, self._files)
+            known = (
+                near if self._files and len(near) <= _LONGEST_HINT else f"none of {len(self._files)} files is called so"
+            )
+            raise BadSample(f"<lora:{name:.80}>: {known}.")
         if path not in self._read:
             self._read[path] = read_network(path)
         return self._read[path]
