@@ -12,7 +12,7 @@ import shutil
 import threading
 import time
 from collections import Counter
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
 
 import torch
@@ -73,8 +73,7 @@ def run_job(
     `stop` is set to have the attempt write its state and leave (SIGTERM); `cache` keeps latents for later jobs.
     """
     report = Reporter(channel)
-    with report.beating():
-        attempt = _Attempt(channel, report, stop, cache)
+    with report.beating(), closing(_Attempt(channel, report, stop, cache)) as attempt:
         try:
             ending = attempt.train(device, service)
         except StaleAttempt as stale:
@@ -98,6 +97,7 @@ class _Attempt:
         self._report = report
         self._wishes = Wishes(channel, stop)
         self._earlier_step: int | None = None
+        self._viewer: Viewer | None = None
         self._loop: Loop | None = None
 
     @property
@@ -124,8 +124,11 @@ class _Attempt:
             return completed(loop)
         except Asked as asked:
             return stopped(loop) if asked.ending == "stopped" else paused(loop, asked.ending)
-        finally:
-            loop.keeper.viewer.close()
+
+    def close(self) -> None:
+        """Nothing more is written."""
+        if self._viewer is not None:
+            self._viewer.close()
 
     # --- before the first step --------------------------------------------------------------------------------------
     def _prepare(self, spec: JobSpec, config: TrainConfig, device: torch.device, answered: int) -> Loop:
@@ -142,9 +145,9 @@ class _Attempt:
             learner = Learner(base, weights, data, config, numbers)
             position, history = self._resume(learner, config)
         sampler = Sampler.of(data.buckets, data.repeats, config)
-        viewer = Viewer(self._channel, spec.name, history)
+        self._viewer = Viewer(self._channel, spec.name, history)
         progress = partial(_progress, base, numbers, sampler)
-        keeper = Keeper(self._channel, self._report, spec, base, learner, viewer, progress)
+        keeper = Keeper(self._channel, self._report, spec, base, learner, self._viewer, progress)
         keeper.settings(config)
         return Loop(
             channel=self._channel,
