@@ -70,7 +70,7 @@ async def queue(interaction: Interaction) -> None:
 async def _show_plan(interaction: Interaction, dataset_id: int, preset: str, epochs: int) -> None:
     bot = bot_of(interaction)
     plan = await bot.services.training.plan(dataset_id, interaction.user.id, preset, epochs)
-    name = preset or bot.config.training.preset
+    name = bot.config.training.preset_for(plan.dataset.kind, preset)
     await respond(interaction, view=plan_card(plan, name, load_preset(name).title))
 
 

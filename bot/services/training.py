@@ -74,6 +74,7 @@ class Training:
         """What a training of the dataset would be; 0 epochs are the preset's. Raises Refused with the reason."""
         async with self._store.transaction() as tx:
             dataset, pictures = await self._ready(tx, dataset_id, user_id)
+            preset = self._config.training.preset_for(dataset.kind, preset)
             config, notes = self._frozen_config(preset, epochs, len(pictures))
             rates = await self._queue.rates(tx)
             line = await self._queue.look(tx)
@@ -98,9 +99,10 @@ class Training:
             async with self._store.transaction() as tx:
                 dataset, pictures = await self._ready(tx, dataset_id, user_id)
                 await self._check_limits(tx, dataset)
+                preset = self._config.training.preset_for(dataset.kind, preset)
                 config, _ = self._frozen_config(preset, epochs, len(pictures))
                 name = await self._next_name(tx, dataset)
-            spec = self._spec(dataset, pictures, config, name, preset or self._config.training.preset)
+            spec = self._spec(dataset, pictures, config, name, preset)
             folder = await asyncio.to_thread(self._create, spec)
             reach("bot.job-folder-created")
             job = _job(dataset, spec)
@@ -183,8 +185,7 @@ class Training:
 
     def _frozen_config(self, preset: str, epochs: int, pictures: int) -> tuple[TrainConfig, list[str]]:
         try:
-            base = self._config.training.config_for(preset or self._config.training.preset)
-            return config_for(base, epochs, pictures)
+            return config_for(self._config.training.config_for(preset), epochs, pictures)
         except InvalidConfig as error:
             raise Refused(f"That cannot be trained: {error}.") from error
 

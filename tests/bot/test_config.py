@@ -90,3 +90,16 @@ def test_a_token_that_others_may_read_is_refused(tmp_path):
 def test_the_token_is_not_shown(tmp_path):
     config = load_config(write(tmp_path, '[discord]\ntoken = "secret"'), {})
     assert "secret" not in repr(config)
+
+
+def test_the_kind_of_the_dataset_chooses_the_preset_unless_somebody_does(tmp_path):
+    free = load_config(write(tmp_path, ""), {}).training
+    assert {kind: free.preset_for(kind) for kind in ("person", "character", "style", "object")} == {
+        "person": "face",
+        "character": "character",
+        "style": "style",
+        "object": "object",
+    }
+    host = load_config(write(tmp_path, '[training]\npreset = "quick"'), {}).training
+    assert host.preset_for("style") == "quick"
+    assert host.preset_for("style", "face") == "face"

@@ -62,12 +62,12 @@ async def test_from_start_to_download(lab, thread, trainer):
     attempt = await trainer.claim()
     attempt.step(4, epoch=4)
     attempt.sample(5)
-    shown = await lab.until_card(thread, card.id, "Epoch 4/100")
+    shown = await lab.until_card(thread, card.id, "Epoch 4/60")
     assert "**Training**" in all_text(shown)
-    sample = await until(lambda: _post(thread, "Epoch 5 of 100 · step 5"), "the sample")
+    sample = await until(lambda: _post(thread, "Epoch 5 of 60 · step 5"), "the sample")
     assert sample.flags.suppress_notifications
     assert sample.attachments[0].description.startswith("lisaxl, woman")
-    attempt.finish(100, LORA)
+    attempt.finish(60, LORA)
     done = await until(lambda: _post(thread, "lisaxl_v1 is finished"), "the end")
     assert done.content.startswith(f"<@{lab.alice.id}>")
     assert [user.id for user in done.mentions] == [lab.alice.id]
@@ -89,7 +89,7 @@ async def test_every_button_works_after_a_restart(lab, thread, trainer):
     card = await lab.card(thread, "job")
     attempt = await trainer.claim()
     attempt.step(4, epoch=4)
-    await lab.until_card(thread, card.id, "Epoch 4/100")
+    await lab.until_card(thread, card.id, "Epoch 4/60")
     await lab.restart()
     question = await lab.answer(await lab.press(lab.alice, card, "stop"))
     await lab.restart()
@@ -125,7 +125,7 @@ async def test_refresh_draws_the_card(lab, thread, trainer):
     await lab.until_rows("SELECT progress FROM job", lambda rows: '"step": 7' in rows[0]["progress"])
     await lab.rows("UPDATE card SET dirty = 0, edited_at = 1e12")
     pressed = await lab.press(lab.bob, card, "job")
-    assert "Epoch 7/100" in all_text((await lab.answer(pressed)).message)
+    assert "Epoch 7/60" in all_text((await lab.answer(pressed)).message)
 
 
 async def test_the_queue_tells_order_and_reasons(lab, thread, trainer):
@@ -150,7 +150,7 @@ async def test_an_archived_thread_is_opened_for_the_card(lab, thread, trainer):
     attempt = await trainer.claim()
     await lab.bot.get_channel(thread.id).edit(archived=True)
     attempt.step(9, epoch=9)
-    await lab.until_card(thread, card.id, "Epoch 9/100")
+    await lab.until_card(thread, card.id, "Epoch 9/60")
 
 
 def _post(thread, words):

@@ -36,6 +36,7 @@ async def test_a_batch_larger_than_the_dataset_is_made_smaller_in_words(lab):
     assert "The batch is 3 instead of 5" in plan.notes[0]
     job = await lab.services.training.submit(dataset.id, OWNER)
     assert job.steps == 10
+    assert job.preset == "face", "what fits a person"
 
 
 async def test_missing_triggers_and_tags_are_pointed_out(lab):
