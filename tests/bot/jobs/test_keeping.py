@@ -13,6 +13,7 @@ from bot.services.backup import surplus
 from bot.services.library import Library
 from bot.services.loops import Loop
 from tests.bot.jobs.lab import OWNER
+from trainer.contract.cache import group
 from trainer.contract.folder import JobFolder
 
 LORA = b"the weights" * 100
@@ -93,11 +94,16 @@ async def test_old_jobs_lose_their_runs_and_keep_their_file(lab):
     trainer.claim().finish(10, LORA)
     await lab.turn()
     folder = lab.config.paths.jobs / job.id
+    latents = [group(lab.config.paths.cache, path.stem) for path in (folder / "dataset").iterdir()]
+    for latent in latents:
+        latent.mkdir(parents=True)
     await lab.services.retention.nightly()
     assert (folder / "attempts/1/lora").is_dir()
+    assert all(latent.is_dir() for latent in latents)
     lab.clock.now += 91 * 86_400
     await lab.services.retention.nightly()
     assert sorted(path.name for path in folder.iterdir()) == ["commands.jsonl", "desired.json", "job.json"]
+    assert not any(latent.exists() for latent in latents), "encoded pictures go with the job's own copies"
     assert (lab.config.paths.loras / "lisaxl_v1.safetensors").read_bytes() == LORA
     assert len(list(lab.config.paths.pictures.iterdir())) == 6, "pictures belong to the dataset, not to the job"
 
