@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import tempfile
 import time
@@ -24,6 +25,7 @@ from trainer.dataset_config import DatasetConfig, read_dataset_config
 from trainer.formats.base_model import check_base, check_vae
 from trainer.gather import Found, Gathered, Refused, find, gather
 from trainer.masks import Masks
+from trainer.training.optim.packages import check_optimizer
 
 MIN_SIDE = 512
 """Shorter side a picture needs, in pixels; less where the training's own resolution is less."""
@@ -71,13 +73,14 @@ def make_job(request: Request, say: Callable[[str], None]) -> JobFolder:
     """A new job folder in `out/jobs`; files that cannot be used are told of through `say`.
 
     Raises InvalidJob when nothing usable is left, InvalidConfig for a wrong setting, BadBase for a base that is no
-    SDXL model, ChannelError for a full disk.
+    SDXL model, MissingExtra for an optimizer that is not installed, ChannelError for a full disk.
     """
     trigger, class_word = _word(request.trigger, "--trigger"), _word(request.class_word, "--class-word", empty=True)
     dataset = read_dataset_config(request.images) if request.images.suffix.lower() == ".toml" else None
     given = {**(dataset.settings if dataset else {}), **({"masked_loss": True} if request.masks else {})}
     preset = find_preset(request.preset or PRESET_OF[request.kind])
     config = preset.config.with_overrides({**given, **request.settings})
+    check_optimizer(config.optimizer)
     stem = slug(request.name if request.name is not None else trigger)
     base, vae = find_base(request.base), find_vae(request.vae)
     jobs = request.out / "jobs"
@@ -103,6 +106,8 @@ def make_job(request: Request, say: Callable[[str], None]) -> JobFolder:
             )
             if config.batch_size > spec.images_per_epoch:
                 say(f"batch_size {config.batch_size} is more than an epoch has: a step takes {spec.images_per_epoch}")
+                fitting = config.with_overrides({"batch_size": spec.images_per_epoch})
+                spec = dataclasses.replace(spec, config=fitting)
             return JobFolder.create(jobs, spec, sources_from(files))
     except OSError as error:
         raise ChannelError(f"cannot write into {request.out}: {error.strerror or error}") from error

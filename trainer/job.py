@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 from trainer.contract.cache import CacheOptions
 from trainer.contract.channel import JobChannel
 from trainer.contract.config import TrainConfig
-from trainer.contract.errors import ContractError, StaleAttempt
+from trainer.contract.errors import ContractError, InvalidJob, StaleAttempt
 from trainer.contract.estimates import total_steps
 from trainer.contract.events import Body, Caching, Claimed, Preparing, Resumed
 from trainer.contract.exits import Exit
@@ -53,6 +53,8 @@ from trainer.training.keeper import Keeper
 from trainer.training.learner import Learner
 from trainer.training.lifeline import LOADING
 from trainer.training.loop import Loop
+from trainer.training.objective.diffusion import as_configured
+from trainer.training.optim.packages import check_optimizer
 from trainer.training.report import Reporter
 from trainer.training.state import Position, check_settings, load_state
 from trainer.training.wishes import Asked, Wishes, extended
@@ -133,11 +135,16 @@ class _Attempt:
     # --- before the first step --------------------------------------------------------------------------------------
     def _prepare(self, spec: JobSpec, config: TrainConfig, device: torch.device, answered: int) -> Loop:
         """Load, encode, attach, resume. Raises Asked when the run is asked to end meanwhile."""
+        check_optimizer(config.optimizer)
+        if config.batch_size > spec.images_per_epoch:
+            raise InvalidJob(
+                f"batch_size {config.batch_size} is more than the {spec.images_per_epoch} pictures of an epoch"
+            )
         numbers = pick_numbers(config.precision, device)
         prepare_device(device)
         with device_errors(config.batch_size):
             self._doing(LOADING)
-            base = load_base(spec.base, device=device, dtype=numbers.base, vae=spec.vae)
+            base = as_configured(load_base(spec.base, device=device, dtype=numbers.base, vae=spec.vae), config)
             self._doing("encoding the pictures")
             data = self._encode(spec, config, base)
             self._doing("attaching the LoRA")
@@ -231,7 +238,7 @@ def _progress(
         batches_per_epoch=sampler.steps_per_epoch,
         started_at=position.started_at,
         saved_at=time.time(),
-        mixed_precision="no" if numbers.base == torch.float32 else "bf16",
+        mixed_precision={torch.float32: "no", torch.float16: "fp16"}.get(numbers.base, "bf16"),
         prediction_type=base.prediction_type,
         base_sha256=base.sha256,
         buckets=counts,

@@ -98,7 +98,8 @@ class TrainConfig:
     """After each step each module's B A x scale is brought down to this Frobenius norm (kohya: scale_weight_norms);
     0 is off."""
     ema_decay: float = 0.0
-    """Files and samples hold an average of the weights that keeps this share at each step; 0 is off."""
+    """Files and samples hold an average of the weights that keeps this share at each step, after n steps at most
+    (1 + n) / (10 + n); 0 is off."""
     precision: Precision = "auto"
     """`bf16`: fp32 LoRA under bf16 autocast; `full-bf16`: LoRA weights in bf16 too; `fp16`: fp32 LoRA under fp16
     autocast with a scaled loss, for cards without bf16; `auto`: bf16 on a GPU that has it, fp16 on one that has not,
@@ -120,7 +121,8 @@ class TrainConfig:
     min_snr_gamma: float = 0.0
     """Weights each timestep by min(snr, gamma) / snr (Hang et al. 2023, arXiv:2303.09556); 5 is usual, 0 is off."""
     debiased: bool = False
-    """Weights each timestep by 1 / sqrt(snr) (Yu et al. 2023, arXiv:2310.08442); never together with min-SNR."""
+    """Weights each timestep by 1 / sqrt(snr) (Yu et al. 2023, arXiv:2310.08442), for velocity by 1 / (snr + 1) as in
+    sd-scripts; never together with min-SNR."""
     prediction: Prediction = "auto"
     """What the base predicts; `auto` believes the base's own files."""
     zero_terminal_snr: bool = False

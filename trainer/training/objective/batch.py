@@ -20,7 +20,7 @@ from trainer.model.lora import lora_weight
 from trainer.training.objective.diffusion import Diffusion
 from trainer.training.objective.loss import picture_losses
 from trainer.training.objective.noise import Noise, draw_noise, timestep_at
-from trainer.training.objective.preservation import rows_to_preserve
+from trainer.training.objective.preservation import drift, rows_to_preserve
 
 VALIDATION_TIMESTEPS = 4
 """Timesteps each picture is measured at: the middles of as many equal shares of those that training draws."""
@@ -79,10 +79,10 @@ class Objective:
         shown = self._shown(seen, noise)
         rows = rows_to_preserve(batch, step, first, self._config, self._data.is_preserved)
         if rows:
-            answer, drift = self._with_preserved(shown, batch, rows, step, first)
+            answer, drifted = self._with_preserved(shown, batch, rows, step, first)
         else:
-            answer, drift = self._predict(shown), shown.noised.new_zeros(0)
-        return self._judge(answer, seen, noise) * seen.weights, drift
+            answer, drifted = self._predict(shown), shown.noised.new_zeros(0)
+        return self._judge(answer, seen, noise) * seen.weights, drifted
 
     def validation_loss(self, picture: int) -> Tensor:
         """Loss of a picture held back, a scalar: always the same noise and timesteps, nothing left out."""
@@ -116,7 +116,7 @@ class Objective:
             answer, moved = both[:count], both[count:]
         else:
             answer, moved = self._predict(shown), self._predict(again)
-        return answer, (moved.float() - kept.float()).square().mean(dim=(1, 2, 3))
+        return answer, drift(moved.float(), kept.float())
 
     def _shown_again(self, batch: Batch, rows: Sequence[int], step: int, first: int) -> Shown:
         """The rows' pictures captioned without the trigger word, under noise of their own."""

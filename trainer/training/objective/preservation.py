@@ -10,6 +10,8 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
+from torch import Tensor
+
 from trainer.contract.config import TrainConfig
 from trainer.data.randomness import derive
 from trainer.data.sampler import Batch
@@ -29,3 +31,8 @@ def rows_to_preserve(
     wanted = max(1, round(config.preservation_share * len(batch)))
     chance = random.Random(derive(config.seed, "preserve", step, first))
     return sorted(chance.sample(rows, min(wanted, len(rows))))
+
+
+def drift(answer: Tensor, kept: Tensor) -> Tensor:
+    """How far each answer `(k, 4, h/8, w/8)` is from the base's own, which is to be kept: mean squared, `(k,)`."""
+    return (answer - kept).square().mean(dim=(1, 2, 3))

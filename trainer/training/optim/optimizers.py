@@ -1,4 +1,4 @@
-"""The optimizers a run can have: torch's own, and those of kept packages that are optional extras."""
+"""The optimizers a run can have: torch's own, and those of kept packages that are optional extras (`packages`)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
-from importlib.util import find_spec
 from types import MappingProxyType
 from typing import Any
 
@@ -14,7 +13,7 @@ import torch
 from torch.optim import Optimizer
 
 from trainer.contract.config import TrainConfig
-from trainer.errors import MissingExtra
+from trainer.training.optim.packages import check_optimizer
 
 Groups = Sequence[dict[str, Any]]
 """Torch's parameter groups: `params`, and `lr`."""
@@ -27,22 +26,11 @@ class Kind:
     build: Callable[[Groups, TrainConfig, torch.device], Optimizer]
     memory: tuple[str, ...] = ()
     """What it remembers in its groups, beside what it remembers of each weight."""
-    package: str = ""
-    """The Python package it comes from; empty for torch's own."""
-    extra: str = "optimizers"
-    """The extra of this project that installs the package."""
-
-
-def check_optimizer(config: TrainConfig) -> None:
-    """Raise MissingExtra when the optimizer's package is not installed. Imports nothing, so it may come first."""
-    kind = _KINDS[config.optimizer]
-    if kind.package and find_spec(kind.package) is None:
-        raise MissingExtra(kind.package.replace("_", "-"), kind.extra)
 
 
 def make_optimizer(groups: Groups, config: TrainConfig, device: torch.device) -> Optimizer:
     """The config's optimizer over the groups, each with a `lr` of its own. Raises MissingExtra."""
-    check_optimizer(config)
+    check_optimizer(config.optimizer)
     return _KINDS[config.optimizer].build(groups, config, device)
 
 
@@ -125,10 +113,10 @@ def _schedule_free(groups: Groups, config: TrainConfig, device: torch.device) ->
 _KINDS: Mapping[str, Kind] = MappingProxyType(
     {
         "adamw": Kind(_adamw),
-        "adamw-8bit": Kind(_adamw_8bit, package="bitsandbytes", extra="bitsandbytes"),
+        "adamw-8bit": Kind(_adamw_8bit),
         "adafactor": Kind(_adafactor),
-        "prodigy": Kind(_prodigy, ("d", "d_max", "d_hat", "d_numerator", "d_denom", "k"), "prodigyopt"),
-        "lion": Kind(_lion, (), "lion_pytorch"),
-        "schedule-free": Kind(_schedule_free, ("k", "weight_sum", "lr_max", "scheduled_lr"), "schedulefree"),
+        "prodigy": Kind(_prodigy, ("d", "d_max", "d_hat", "d_numerator", "d_denom", "k")),
+        "lion": Kind(_lion),
+        "schedule-free": Kind(_schedule_free, ("k", "weight_sum", "lr_max", "scheduled_lr")),
     }
 )

@@ -5,7 +5,7 @@ import torch
 
 from tests.trainer.training.learning import differ, make_learner, weights
 from trainer.contract.config import TrainConfig
-from trainer.training.objective.preservation import rows_to_preserve
+from trainer.training.objective.preservation import drift, rows_to_preserve
 
 KEEPING = {"preservation_weight": 1.0, "preservation_share": 0.5, "learning_rate": 1e-2}
 
@@ -96,3 +96,12 @@ def test_the_base_is_asked_with_the_lora_off():
     for weight in one.weights.values():
         weight.data.normal_(0.0, 0.1, generator=torch.Generator().manual_seed(1))
     assert float(one._objective.losses((0,), 1, 0)[1].detach()) > 1e-4
+
+
+def test_the_drift_is_a_mean_square_with_its_gradient():
+    answer, kept = (
+        torch.randn(2, 2, 3, 3, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) for seed in (1, 2)
+    )
+    expected = [float(((answer[row] - kept[row]) ** 2).sum()) / 18 for row in range(2)]
+    assert drift(answer, kept).tolist() == pytest.approx(expected)
+    assert torch.autograd.gradcheck(lambda moved: drift(moved, kept), (answer.requires_grad_(),))

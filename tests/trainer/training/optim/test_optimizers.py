@@ -13,7 +13,8 @@ from trainer.contract.errors import InvalidConfig
 from trainer.errors import MissingExtra
 from trainer.training.optim.groups import weight_groups
 from trainer.training.optim.memory import optimizer_state, put_optimizer_state
-from trainer.training.optim.optimizers import check_optimizer, make_optimizer, remembered
+from trainer.training.optim.optimizers import make_optimizer, remembered
+from trainer.training.optim.packages import check_optimizer
 
 CPU = torch.device("cpu")
 OPTIMIZERS = typing.get_args(settings.Optimizer)
@@ -174,12 +175,14 @@ def test_a_missing_package_is_told_with_what_installs_it(monkeypatch, optimizer,
     found = importlib.util.find_spec
     missing = package.replace("-", "_")
     monkeypatch.setattr(
-        "trainer.training.optim.optimizers.find_spec", lambda name: None if name == missing else found(name)
+        "trainer.training.optim.packages.find_spec", lambda name: None if name == missing else found(name)
     )
     with pytest.raises(MissingExtra, match=rf"package {package}; install it with pip install 'lorelei\[{extra}\]'"):
-        check_optimizer(config_of(optimizer))
+        check_optimizer(optimizer)
     for other in ("adamw", "adafactor"):
-        check_optimizer(config_of(other))
+        check_optimizer(other)
+    with pytest.raises(MissingExtra):
+        make_optimizer(weight_groups(start(), config_of(optimizer)), config_of(optimizer), CPU)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,45 @@
+"""Settings that a job heeds outside of the learner: before anything heavy starts, and in its files."""
+
+import pytest
+from safetensors import safe_open
+
+from tests.trainer.jobs import bodies, open_channel, tiny_job
+from trainer.by_hand import Request, make_job
+from trainer.contract.events import Failed, Finished, Preparing
+from trainer.contract.exits import Exit
+from trainer.errors import MissingExtra
+from trainer.job import run_job
+
+
+@pytest.fixture
+def without_prodigy(monkeypatch):
+    monkeypatch.setattr("trainer.training.optim.packages.find_spec", lambda name: None)
+
+
+def test_a_job_without_its_optimizers_package_fails_before_anything_is_loaded(without_prodigy, tiny_sdxl, tmp_path):
+    channel = open_channel(tiny_job(tmp_path, tiny_sdxl, optimizer="prodigy", learning_rate=1.0))
+    assert run_job(channel, device="cpu") == Exit.FAILED
+    [failed] = bodies(channel, Failed)
+    assert (failed.code, failed.retry) == ("missing-extra", False)
+    assert "lorelei[optimizers]" in failed.message
+    assert bodies(channel, Preparing) == []
+
+
+def test_no_job_is_made_by_hand_without_it(without_prodigy, tmp_path):
+    chosen = {"optimizer": "prodigy"}
+    request = Request(
+        images=tmp_path, base="x", trigger="lisaxl", class_word="woman", out=tmp_path, settings=chosen, kind="person"
+    )
+    with pytest.raises(MissingExtra, match="prodigyopt"):
+        make_job(request, print)
+
+
+def test_files_say_what_the_settings_say_the_base_predicts(tiny_sdxl, tmp_path):
+    velocity = {"prediction": "v-prediction", "zero_terminal_snr": True, "epochs": 1, "precision": "fp16"}
+    job = tiny_job(tmp_path, tiny_sdxl, **velocity)
+    channel = open_channel(job)
+    assert run_job(channel, device="cpu") == Exit.FINISHED
+    [end] = bodies(channel, Finished)
+    with safe_open(job.file(1, end.file), framework="pt") as file:
+        metadata = file.metadata()
+    assert (metadata["modelspec.prediction_type"], metadata["ss_mixed_precision"]) == ("v", "fp16")
