@@ -14,6 +14,7 @@ file could tell them otherwise (the tests show by how much):
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
 import torch
@@ -58,13 +59,10 @@ def kohya_modules(tensors: Mapping[str, Tensor], *, layers_per_block: int, alpha
     names = {name.removesuffix(end) for name in tensors for end in _ENDS if name.endswith(end)}
     if strangers or not names:
         raise LoraFileError(f"not a kohya LoRA of SDXL: it holds {(strangers or ['nothing'])[0]!r}.")
-    modules = {}
-    for name in sorted(names):
-        path = module_path(name, layers_per_block)
-        if path in modules:
-            raise LoraFileError(f"the module {path!r} is in it twice, under two names.")
-        modules[path] = _module(name, path, tensors, alpha)
-    return modules
+    paths = {name: module_path(name, layers_per_block) for name in sorted(names)}
+    if twice := [path for path, count in Counter(paths.values()).items() if count > 1]:
+        raise LoraFileError(f"the module {twice[0]!r} is in it twice, under two names.")
+    return {path: _module(name, path, tensors, alpha) for name, path in paths.items()}
 
 
 def _module(name: str, path: str, tensors: Mapping[str, Tensor], alpha: float | None) -> LoraModule:

@@ -77,6 +77,8 @@ def _attach(model: Any, paths: list[str], config: TrainConfig) -> None:
             add_magnitudes(layer, ADAPTER)
         if config.dropout:
             layer.lora_A[ADAPTER].register_forward_hook(partial(_drop, config.dropout))
+        # What peft adds is in training mode, whatever mode the model is in.
+        layer.train(model.training)
 
 
 def _drop(share: float, module: nn.Module, _inputs: tuple[Tensor, ...], inner: Tensor) -> Tensor:

@@ -7,21 +7,22 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from tests.trainer.formats.loras import CONVOLUTIONS, MODULES, config, state
 from trainer.errors import LoraFileError
+from trainer.formats.convert.files import convert
 from trainer.formats.inspect import a1111_version, describe, inspect_text
 from trainer.formats.lora_file import save_lora
 
-MODULES = ["down_blocks.1.attentions.0.proj_in", "mid_block.attentions.0.proj_out"]
 METADATA = {"ss_base_model_version": "sdxl_base_v1-0", "modelspec.title": "lisaxl"}
 
 
 @pytest.fixture
 def lora(tmp_path):
-    state = {}
-    for module in MODULES:
-        state[f"{module}.lora_A.weight"], state[f"{module}.lora_B.weight"] = torch.ones(8, 6), torch.ones(5, 8)
-    path = tmp_path / "lisaxl.safetensors"
-    save_lora(path, state, alpha=4.5, layers_per_block=2, metadata=METADATA)
+    return saved(tmp_path / "lisaxl.safetensors", state(MODULES[:2], rank=8), alpha=4.5, file_precision="fp16")
+
+
+def saved(path, lora_state, **settings):
+    save_lora(path, lora_state, config=config(**settings), layers_per_block=2, metadata=METADATA)
     return path
 
 
@@ -67,10 +68,34 @@ def test_mixed_ranks_alphas_and_parts_are_told_apart(tmp_path):
     assert "rank       4 (1), 8 (2)" in inspect_text(path)
 
 
+def test_the_kind_of_network_is_told(tmp_path):
+    modules = (*MODULES, *CONVOLUTIONS)
+    locon = describe(saved(tmp_path / "1.safetensors", state(modules), conv_rank=2))
+    assert (locon.convolutions, locon.magnitudes, locon.warnings) == (2, 0, ())
+    assert "network    LoCon (2 convolutions)" in inspect_text(tmp_path / "1.safetensors")
+    dora = describe(saved(tmp_path / "2.safetensors", state(modules, dora=True), conv_rank=2, decompose=True))
+    assert (dora.convolutions, dora.magnitudes) == (2, 5)
+    assert "network    DoRA with LoCon (2 convolutions)" in inspect_text(tmp_path / "2.safetensors")
+    assert [warning for warning in dora.warnings if "A1111 reads DoRA another way" in warning]
+    assert "network    LoRA" in inspect_text(saved(tmp_path / "3.safetensors", state()))
+
+
+def test_alphas_in_diffusers_metadata_are_told(tmp_path):
+    saved(tmp_path / "1.safetensors", state((*MODULES, *CONVOLUTIONS)), conv_rank=2, conv_alpha=3.0)
+    convert(tmp_path / "1.safetensors", tmp_path / "2.safetensors", "diffusers")
+    report = describe(tmp_path / "2.safetensors")
+    assert report.alphas == {1.5: 3, 3.0: 2}
+    assert not [warning for warning in report.warnings if "alpha" in warning]
+    broken = {"lora_adapter_metadata": "{broken"}
+    tensors = {f"{PROJ}.lora_A.weight": torch.ones(4, 6), f"{PROJ}.lora_B.weight": torch.ones(5, 4)}
+    assert describe(written(tmp_path, tensors, {**METADATA, **broken})).alphas == {}
+
+
 def without_alpha():
     return {name: tensor for name, tensor in kohya().items() if not name.endswith("alpha")}
 
 
+PROJ = "unet.mid_block.attentions.0.proj_in"
 PEFT = {"unet.a.lora_A.weight": torch.ones(4, 6), "unet.a.lora_B.weight": torch.ones(5, 4)}
 DIFFUSERS = {"unet.a.lora.down.weight": torch.ones(4, 6), "unet.a.lora.up.weight": torch.ones(5, 4)}
 
@@ -84,6 +109,9 @@ DIFFUSERS = {"unet.a.lora.down.weight": torch.ones(4, 6), "unet.a.lora.up.weight
         (PEFT, METADATA, "peft names"),
         (DIFFUSERS, METADATA, "diffusers names"),
         (kohya(name="lora_te1_encoder_layers_0_mlp_fc1"), METADATA, "lack text_model"),
+        (kohya(name="lora_unet_input_blocks_0_0"), METADATA, "1 modules are none of SDXL's"),
+        (kohya(name="lora_unet_double_blocks_0_img_attn_proj"), METADATA, "a LoRA for Flux, not for SDXL"),
+        (kohya(name="lora_te_text_model_encoder_layers_0_mlp_fc1"), METADATA, "Stable Diffusion 1 or 2"),
         ({"weight": torch.ones(1)}, METADATA, "no image model"),
         ({"first_stage_model.decoder.conv_in.weight": torch.ones(1)}, METADATA, "only a VAE"),
     ],

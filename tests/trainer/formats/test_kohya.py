@@ -1,206 +1,129 @@
-"""kohya's names: exact for SDXL, reversible, and refused where there is none."""
+"""The tensors of a kohya file: all that was trained is in them, and comes out again."""
 
+import math
 import random
-from pathlib import Path
 
 import pytest
 import torch
-from diffusers import UNet2DConditionModel
-from hypothesis import given
-from hypothesis import strategies as st
 
+from tests.trainer.formats.loras import CONVOLUTIONS, MODULES, OUT, TEXTS, config, state
 from trainer.errors import LoraFileError
-from trainer.formats.kohya import kohya_name, kohya_tensors, module_path, peft_tensors
-from trainer.formats.single_file import sdxl_config_folder
+from trainer.formats.kohya import kohya_modules, kohya_tensors
+from trainer.formats.lora_modules import trained_modules
 
-FACTS = Path(__file__).parents[3] / "../shared/facts/kohya-sdxl-modules.tsv"
-
-
-@pytest.fixture(scope="module")
-def sdxl_linears() -> dict[str, torch.nn.Linear]:
-    """Every linear layer in the transformers of the full-size SDXL UNet, without weights."""
-    with torch.device("meta"):
-        unet = UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(sdxl_config_folder() / "unet"))
-    return {
-        name: module
-        for name, module in unet.named_modules()
-        if isinstance(module, torch.nn.Linear) and ".attentions." in name
-    }
+ALL = (*MODULES, *CONVOLUTIONS, *TEXTS)
+NAME = "lora_unet_input_blocks_4_1_proj_in"
 
 
-@pytest.mark.parametrize(
-    ("module", "name"),
-    [
-        ("down_blocks.1.attentions.0.proj_in", "lora_unet_input_blocks_4_1_proj_in"),
-        (
-            "down_blocks.2.attentions.1.transformer_blocks.9.ff.net.0.proj",
-            "lora_unet_input_blocks_8_1_transformer_blocks_9_ff_net_0_proj",
-        ),
-        (
-            "mid_block.attentions.0.transformer_blocks.3.attn2.to_out.0",
-            "lora_unet_middle_block_1_transformer_blocks_3_attn2_to_out_0",
-        ),
-        (
-            "up_blocks.0.attentions.2.transformer_blocks.0.attn1.to_q",
-            "lora_unet_output_blocks_2_1_transformer_blocks_0_attn1_to_q",
-        ),
-        ("up_blocks.1.attentions.2.proj_out", "lora_unet_output_blocks_5_1_proj_out"),
-    ],
-)
-def test_known_names(module, name):
-    assert kohya_name(module, 2) == name
-    assert module_path(name, 2) == module
+def tensors(lora_state=None, **settings):
+    modules = trained_modules(lora_state or state(), config(**settings))
+    return kohya_tensors(modules, layers_per_block=2)
 
 
-def test_sdxl_has_kohyas_722_modules(sdxl_linears):
-    names = {kohya_name(module, 2) for module in sdxl_linears}
-    assert len(names) == len(sdxl_linears) == 722
+def modules(file, **given):
+    return kohya_modules(file, layers_per_block=2, **given)
 
 
-@pytest.mark.skipif(not FACTS.is_file(), reason="the list made with sd-scripts itself is not at hand")
-def test_names_and_shapes_are_those_sd_scripts_makes(sdxl_linears):
-    rows = [line.split("\t") for line in FACTS.read_text().splitlines()[1:]]
-    expected = {name: (down, up) for name, down, up in rows if name.startswith("lora_unet_")}
-    shapes = {
-        kohya_name(module, 2): (f"16x{linear.in_features}", f"{linear.out_features}x16")
-        for module, linear in sdxl_linears.items()
-    }
-    assert shapes == expected
+@pytest.mark.parametrize("dora", [False, True])
+def test_everything_comes_back_with_its_alpha(dora):
+    trained = state(ALL, dora=dora)
+    file = tensors(trained, conv_rank=2, conv_alpha=3.0)
+    assert len(file) == (4 if dora else 3) * len(ALL)
+    assert all(file[name].shape == () for name in file if name.endswith(".alpha"))
+    back = modules(file)
+    assert back.keys() == set(ALL)
+    for name, module in back.items():
+        assert module.down.equal(trained[f"{name}.lora_A.weight"])
+        assert module.up.equal(trained[f"{name}.lora_B.weight"])
+        assert module.alpha == (3.0 if name in CONVOLUTIONS else 1.5)
+        assert module.rank == (2 if name in CONVOLUTIONS else 4)
+        if dora:
+            assert module.magnitudes.equal(trained[f"{name}.lora_magnitude_vector.weight"].flatten())
+        else:
+            assert module.magnitudes is None
 
 
-inners = st.one_of(
-    st.sampled_from(["proj_in", "proj_out"]),
-    st.builds(
-        "transformer_blocks.{}.{}".format,
-        st.integers(0, 99),
-        st.one_of(
-            st.builds(
-                "attn{}.{}".format, st.sampled_from([1, 2]), st.sampled_from(["to_q", "to_k", "to_v", "to_out.0"])
-            ),
-            st.sampled_from(["ff.net.0.proj", "ff.net.2"]),
-        ),
-    ),
-)
+def test_a_rank_stabilised_alpha_gives_the_trained_scale_to_who_divides_by_the_rank():
+    file = tensors(state(ALL), conv_rank=2, conv_alpha=3.0, rank_stabilised=True)
+    for name, module in modules(file).items():
+        alpha, rank = (3.0, 2) if name in CONVOLUTIONS else (1.5, 4)
+        assert module.alpha / module.rank == pytest.approx(alpha / math.sqrt(rank), rel=1e-7)
 
 
-@given(
-    layers=st.integers(1, 4),
-    way=st.sampled_from(["down", "up", "mid"]),
-    block=st.integers(0, 5),
-    inner=inners,
-    data=st.data(),
-)
-def test_names_are_reversible_at_any_depth(layers, way, block, inner, data):
-    if way == "mid":
-        module = f"mid_block.attentions.0.{inner}"
-    else:
-        attention = data.draw(st.integers(0, layers - 1 if way == "down" else layers))
-        module = f"{way}_blocks.{block}.attentions.{attention}.{inner}"
-    assert module_path(kohya_name(module, layers), layers) == module
+@pytest.mark.parametrize(("precision", "dtype"), [("fp16", torch.float16), ("bf16", torch.bfloat16)])
+def test_weights_are_rounded_alphas_and_magnitudes_are_not(precision, dtype):
+    trained = state(ALL, dora=True)
+    file = tensors(trained, file_precision=precision, alpha=92.3, conv_alpha=92.3)
+    for name, tensor in file.items():
+        exact = name.endswith((".alpha", ".dora_scale"))
+        assert tensor.dtype == (torch.float32 if exact else dtype)
+    for name, module in modules(file).items():
+        assert module.alpha == pytest.approx(92.3, rel=1e-6)
+        assert module.magnitudes.equal(trained[f"{name}.lora_magnitude_vector.weight"].flatten())
 
 
-@pytest.mark.parametrize(
-    "module",
-    [
-        "conv_in",
-        "down_blocks.0.resnets.0.conv1",
-        "down_blocks.1.attentions.0.norm",
-        "down_blocks.1.attentions.0.transformer_blocks.0.attn3.to_q",
-        "base_model.model.down_blocks.1.attentions.0.proj_in",
-        "down_blocks.1.attentions.0.proj_in.lora_A",
-        "",
-    ],
-)
-def test_a_module_without_a_name_is_refused(module):
-    with pytest.raises(LoraFileError, match="no place"):
-        kohya_name(module, 2)
-
-
-@pytest.mark.parametrize(
-    "name", ["lora_te1_text_model_encoder_layers_0_mlp_fc1", "lora_unet_input_blocks_4_2_proj_in", "x"]
-)
-def test_a_name_that_is_not_kohyas_unet_is_refused(name):
-    with pytest.raises(LoraFileError, match="not a module"):
-        module_path(name, 2)
-
-
-def lora_state(modules, rank=4, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    state = {}
-    for module in modules:
-        state[f"{module}.lora_A.weight"] = torch.randn(rank, 6, generator=generator)
-        state[f"{module}.lora_B.weight"] = torch.randn(8, rank, generator=generator)
-    return state
-
-
-MODULES = [
-    "down_blocks.1.attentions.0.proj_in",
-    "mid_block.attentions.0.transformer_blocks.0.attn1.to_out.0",
-    "up_blocks.0.attentions.2.transformer_blocks.0.ff.net.2",
-]
-
-
-def test_tensors_come_back_with_alpha():
-    state = lora_state(MODULES)
-    tensors = kohya_tensors(state, alpha=1.5, layers_per_block=2, dtype=torch.float32)
-    assert len(tensors) == 3 * len(MODULES)
-    assert all(tensors[name].shape == () for name in tensors if name.endswith(".alpha"))
-    back, alpha = peft_tensors(tensors, layers_per_block=2)
-    assert alpha == 1.5
-    assert back.keys() == state.keys()
-    assert all(torch.equal(back[key], state[key]) for key in state)
-
-
-def test_alpha_is_not_rounded_with_the_weights():
-    tensors = kohya_tensors(lora_state(MODULES), alpha=92.3, layers_per_block=2, dtype=torch.bfloat16)
-    _, alpha = peft_tensors(tensors, layers_per_block=2)
-    assert alpha == pytest.approx(92.3, rel=1e-6)
+def test_magnitudes_have_the_shape_of_the_weights_rows():
+    file = tensors(state(ALL, dora=True))
+    assert file[f"{NAME}.dora_scale"].shape == (OUT, 1)
+    assert file["lora_unet_input_blocks_3_0_op.dora_scale"].shape == (OUT, 1, 1, 1)
 
 
 def test_the_order_of_the_input_does_not_matter():
-    state = lora_state(MODULES)
-    shuffled = list(state.items())
+    shuffled = list(state(ALL).items())
     random.Random(1).shuffle(shuffled)
-    one, two = (kohya_tensors(dict(s), alpha=1, layers_per_block=2, dtype=torch.float16) for s in (state, shuffled))
+    one, two = tensors(state(ALL)), tensors(dict(shuffled))
     assert list(one) == list(two) == sorted(one)
 
 
-def test_a_file_without_alpha_has_the_strength_one():
-    tensors = kohya_tensors(lora_state(MODULES, rank=4), alpha=2, layers_per_block=2, dtype=torch.float32)
-    _, alpha = peft_tensors({n: t for n, t in tensors.items() if not n.endswith("alpha")}, layers_per_block=2)
-    assert alpha == 4
+def test_a_file_without_alpha_needs_one():
+    file = {name: tensor for name, tensor in tensors().items() if not name.endswith("alpha")}
+    with pytest.raises(LoraFileError, match="has no alpha"):
+        modules(file)
+    assert {module.alpha for module in modules(file, alpha=2.5).values()} == {2.5}
+    assert {module.alpha for module in modules(tensors(), alpha=2.5).values()} == {1.5}
 
 
 def test_linears_stored_as_1x1_convolutions_are_read():
-    tensors = kohya_tensors(lora_state(MODULES), alpha=2, layers_per_block=2, dtype=torch.float32)
-    as_conv = {name: t[:, :, None, None] if t.dim() == 2 else t for name, t in tensors.items()}
-    state, _ = peft_tensors(as_conv, layers_per_block=2)
-    assert all(tensor.dim() == 2 for tensor in state.values())
+    as_conv = {name: t[:, :, None, None] if t.dim() == 2 else t for name, t in tensors().items()}
+    assert all(module.down.dim() == module.up.dim() == 2 for module in modules(as_conv).values())
 
 
-def test_half_a_pair_is_refused_both_ways():
-    state = lora_state(MODULES)
-    del state[f"{MODULES[0]}.lora_B.weight"]
+def test_half_a_module_is_refused_both_ways():
+    half = state()
+    del half[f"{MODULES[0]}.lora_B.weight"]
     with pytest.raises(LoraFileError, match="lacks one"):
-        kohya_tensors(state, alpha=1, layers_per_block=2, dtype=torch.float32)
-    tensors = kohya_tensors(lora_state(MODULES), alpha=1, layers_per_block=2, dtype=torch.float32)
-    with pytest.raises(LoraFileError, match="lacks one"):
-        peft_tensors(
-            {n: t for n, t in tensors.items() if not n.endswith("4_1_proj_in.lora_up.weight")}, layers_per_block=2
-        )
+        tensors(half)
+    for end in ("lora_up.weight", "lora_down.weight"):
+        with pytest.raises(LoraFileError, match="lacks one"):
+            modules({name: tensor for name, tensor in tensors().items() if name != f"{NAME}.{end}"})
 
 
-def test_mixed_ranks_text_encoders_and_strangers_are_refused():
-    tensors = kohya_tensors(lora_state(MODULES), alpha=1, layers_per_block=2, dtype=torch.float32)
-    other = kohya_tensors(lora_state(MODULES[:1], rank=2), alpha=1, layers_per_block=2, dtype=torch.float32)
-    te = {"lora_te1_text_model_encoder_layers_0_mlp_fc1.lora_down.weight": torch.zeros(4, 4)}
-    for extra, message in ((other, "differ"), (te, "not a module"), ({"weight": torch.zeros(1)}, "'weight'")):
-        with pytest.raises(LoraFileError, match=message):
-            peft_tensors({**tensors, **extra}, layers_per_block=2)
+@pytest.mark.parametrize(
+    ("name", "tensor", "message"),
+    [
+        (f"{NAME}.lora_up.weight", torch.zeros(8, 3), "do not fit each other"),
+        (f"{NAME}.lora_up.weight", torch.zeros(8, 4, 3, 3), "do not fit each other"),
+        (f"{NAME}.lora_up.weight", torch.zeros(8), "do not fit each other"),
+        (f"{NAME}.lora_up.weight", torch.zeros(0, 4), "do not fit each other"),
+        (f"{NAME}.alpha", torch.zeros(2), "alpha of .* is not a number"),
+        (f"{NAME}.alpha", torch.tensor(float("nan")), "alpha of .* is not a number"),
+        (f"{NAME}.dora_scale", torch.ones(1, 6), "6 magnitudes for 8 outputs"),
+        (f"{NAME}.lora_mid.weight", torch.zeros(1), "lora_mid"),
+        ("lora_unet_input_blocks_0_0.lora_up.weight", torch.zeros(8, 4), "not a module of SDXL"),
+        ("lora_unet_down_blocks_1_attentions_0_proj_in.alpha", torch.tensor(1.0), "twice"),
+        ("weight", torch.zeros(1), "'weight'"),
+    ],
+)
+def test_what_does_not_belong_or_fit_is_refused(name, tensor, message):
+    with pytest.raises(LoraFileError, match=message):
+        modules({**tensors(), name: tensor})
+
+
+def test_nothing_is_refused():
     with pytest.raises(LoraFileError, match="nothing"):
-        peft_tensors({}, layers_per_block=2)
+        modules({})
 
 
 def test_a_key_that_is_no_lora_matrix_is_refused():
     with pytest.raises(LoraFileError, match="not a LoRA matrix"):
-        kohya_tensors({"conv_in.weight": torch.zeros(1)}, alpha=1, layers_per_block=2, dtype=torch.float32)
+        tensors({"unet.conv_in.weight": torch.zeros(1)})

@@ -10,44 +10,50 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
+from tests.trainer.formats.loras import MODULES, config
 from trainer.contract.errors import ChannelError
 from trainer.errors import LoraFileError
 from trainer.formats.header import header_bytes, read_header
-from trainer.formats.kohya import kohya_tensors, peft_tensors
+from trainer.formats.kohya import kohya_modules, kohya_tensors
 from trainer.formats.lora_file import lora_bytes, read_lora, save_lora
+from trainer.formats.lora_modules import trained_modules
 
 METADATA = {f"ss_{n}": f"Wert {n} é\u2028\x7f\x01" for n in range(20)} | {"modelspec.title": "lisaxl"}
-MODULE = "down_blocks.1.attentions.0.proj_in"
+DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
 
 
-def state(rank=4, width=6):
-    generator = torch.Generator().manual_seed(3)
+def one_module(width=6):
+    """A LoRA of a single module."""
+    chance = torch.Generator().manual_seed(3)
     return {
-        f"{MODULE}.lora_A.weight": torch.randn(rank, width, generator=generator),
-        f"{MODULE}.lora_B.weight": torch.randn(8, rank, generator=generator),
+        f"{MODULES[0]}.lora_A.weight": torch.randn(4, width, generator=chance),
+        f"{MODULES[0]}.lora_B.weight": torch.randn(8, 4, generator=chance),
     }
 
 
-def save_to(path, lora_state=None, **changes):
-    arguments = {"alpha": 2.0, "layers_per_block": 2, "metadata": METADATA, **changes}
-    save_lora(path, lora_state or state(), **arguments)
+def save_to(path, lora_state=None, metadata=METADATA, **settings):
+    save_lora(path, lora_state or one_module(), config=config(**settings), layers_per_block=2, metadata=metadata)
     return path
 
 
+def kohya(width=6):
+    return kohya_tensors(trained_modules(one_module(width), config()), layers_per_block=2)
+
+
 def test_what_is_saved_is_read_again(tmp_path):
-    path = save_to(tmp_path / "a.safetensors", dtype=torch.float32)
+    path = save_to(tmp_path / "a.safetensors")
     file = read_lora(path)
-    back, alpha = peft_tensors(file.tensors, layers_per_block=2)
-    assert alpha == 2.0
-    assert all(torch.equal(back[key], tensor) for key, tensor in state().items())
+    [module] = kohya_modules(file.tensors, layers_per_block=2).values()
+    assert module.alpha == 1.5
+    assert [module.down.tolist(), module.up.tolist()] == [tensor.tolist() for tensor in one_module().values()]
     assert METADATA.items() <= file.metadata.items()
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.safetensors"]
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
-def test_weights_are_rounded_to_the_dtype_and_alpha_is_not(tmp_path, dtype):
-    tensors = read_lora(save_to(tmp_path / "a.safetensors", alpha=92.3, dtype=dtype)).tensors
-    assert {t.dtype for name, t in tensors.items() if not name.endswith(".alpha")} == {dtype}
+@pytest.mark.parametrize("precision", DTYPES)
+def test_weights_have_the_files_precision_and_the_alpha_is_exact(tmp_path, precision):
+    tensors = read_lora(save_to(tmp_path / "a.safetensors", alpha=92.3, file_precision=precision)).tensors
+    assert {t.dtype for name, t in tensors.items() if not name.endswith(".alpha")} == {DTYPES[precision]}
     [alpha] = [float(t) for name, t in tensors.items() if name.endswith(".alpha")]
     assert alpha == pytest.approx(92.3, rel=1e-6)
 
@@ -65,13 +71,13 @@ def test_fp16_keeps_more_of_a_lora_than_bf16():
 def test_equal_input_gives_equal_bytes(tmp_path):
     shuffled = dict(reversed(METADATA.items()))
     one = save_to(tmp_path / "1.safetensors").read_bytes()
-    two = save_to(tmp_path / "2.safetensors", dict(reversed(state().items())), metadata=shuffled).read_bytes()
+    two = save_to(tmp_path / "2.safetensors", dict(reversed(one_module().items())), metadata=shuffled).read_bytes()
     assert one == two
     assert save_to(tmp_path / "3.safetensors", alpha=3.0).read_bytes() != one
 
 
 def test_the_header_is_as_long_as_the_librarys_own():
-    tensors = kohya_tensors(state(), alpha=1, layers_per_block=2, dtype=torch.float16)
+    tensors = kohya()
     theirs = save(tensors, METADATA)
     entries = json.loads(save(tensors)[8:].split(b"\x00")[0].rpartition(b"}")[0] + b"}")
     assert header_bytes(entries, METADATA)[:8] == theirs[:8]
@@ -80,7 +86,7 @@ def test_the_header_is_as_long_as_the_librarys_own():
 @pytest.mark.parametrize("width", [6, 300_000])
 def test_hashes_are_those_sd_scripts_computes(width):
     """Restated from its precalculate_safetensors_hashes: a serialisation with ss_* metadata only."""
-    tensors = kohya_tensors(state(width=width), alpha=1, layers_per_block=2, dtype=torch.float16)
+    tensors = kohya(width)
     data = lora_bytes(tensors, METADATA)
     plain = save(tensors, {name: text for name, text in METADATA.items() if name.startswith("ss_")})
     behind = plain[8 + struct.unpack("<Q", plain[:8])[0] :]
@@ -92,10 +98,10 @@ def test_hashes_are_those_sd_scripts_computes(width):
 
 def test_a_diverged_lora_is_not_written(tmp_path):
     for bad in (float("nan"), float("inf"), 1e5):  # 1e5 has no fp16
-        broken = state()
-        broken[f"{MODULE}.lora_B.weight"][0, 0] = bad
+        broken = one_module()
+        broken[f"{MODULES[0]}.lora_B.weight"][0, 0] = bad
         with pytest.raises(LoraFileError, match="lower learning rate"):
-            save_to(tmp_path / "a.safetensors", broken)
+            save_to(tmp_path / "a.safetensors", broken, file_precision="fp16")
     assert not list(tmp_path.iterdir())
 
 
@@ -146,6 +152,16 @@ def test_what_is_no_lora_file_gets_one_sentence(tmp_path, data, message):
         read_lora(path)
     assert str(caught.value).startswith("holiday.safetensors")
     assert str(tmp_path) not in str(caught.value)
+
+
+@pytest.mark.parametrize("length", [0x280, 0x380, 0x480])
+def test_a_header_whose_length_looks_like_a_pickle_is_read(tmp_path, length):
+    """The low bytes of 640 are 80 02, the beginning of a pickle of protocol 2."""
+    bare = len(header_bytes({}, {"ss_x": ""})) - 8
+    data = header_bytes({}, {"ss_x": "x" * (length - bare)})
+    assert data[:2] == length.to_bytes(2, "little")
+    (tmp_path / "a.safetensors").write_bytes(data)
+    assert len(read_header(tmp_path / "a.safetensors").metadata["ss_x"]) == length - bare
 
 
 def test_a_missing_file_and_a_folder_get_a_sentence(tmp_path):

@@ -95,7 +95,7 @@ def _number(adapter: Mapping[str, Any], name: str, key: str, path: str) -> float
             value = own
             break
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise LoraFileError(f"its adapter description has no {name} for {path!r}; give the alpha with --alpha.")
+        raise LoraFileError(f"its adapter description has no {name} for {path!r}, or one that is no number.")
     return value
 
 

@@ -83,13 +83,13 @@ def modules_in(
         kohya_name(name, 2)  # raises for what is no module of SDXL
         part, _, path = name.partition(".")
         module = checked_module(name, parts, 0.0)
-        description = descriptions.get(part)
-        if description is None and alpha is None:
+        description = descriptions.get(part, {})
+        told = alpha_in(description, path, module.rank) if "lora_alpha" in description else alpha
+        if told is None:
             raise LoraFileError(
                 f"it does not say the alpha of its {part}, so its strength is unknown; give it with --alpha."
             )
-        told = alpha if description is None else alpha_in(description, path, module.rank)
-        modules[name] = LoraModule(module.down, module.up, told or 0.0, module.magnitudes)
+        modules[name] = LoraModule(module.down, module.up, told, module.magnitudes)
     if not modules:
         raise LoraFileError("there is no LoRA in it.")
     return modules
