@@ -18,7 +18,7 @@ from trainer.data.buckets import Bucket, Fit, fit_picture
 from trainer.data.caption import caption_for_step, tags_change
 from trainer.data.latents import LatentEncoder
 from trainer.data.pictures import open_mask, to_mask, upright_size
-from trainer.data.preserved import without_trigger
+from trainer.data.preserved import KeptCaptions
 from trainer.data.randomness import derive, generator
 from trainer.data.texts import Texts
 from trainer.errors import BadPicture
@@ -77,8 +77,8 @@ class TrainingSet:
     scaling_factor: float
     """Of the VAE: what brings its latents to about unit variance (0.13025 for SDXL)."""
     config: TrainConfig
-    trigger: str = ""
-    """The word that stands for the subject."""
+    kept: KeptCaptions
+    """The captions without the trigger word."""
 
     @property
     def buckets(self) -> list[Bucket]:
@@ -113,8 +113,7 @@ class TrainingSet:
 
     def is_preserved(self, picture: int) -> bool:
         """True where the caption holds the trigger word: without it there is another caption to keep as it is."""
-        caption = self.pictures[picture].caption
-        return without_trigger(caption, self.trigger) != caption
+        return self.kept.concerns(self.pictures[picture].caption)
 
     def preserved(self, pictures: Sequence[int], step: int, places: Sequence[int]) -> Conditioned:
         """Pictures of this step as `batch` draws them at their places, captioned without the trigger word.
@@ -123,8 +122,8 @@ class TrainingSet:
         """
         shown = self._captions(pictures, step, places)
         captions = [
-            without_trigger(caption or self.pictures[picture].caption, self.trigger)
-            for picture, caption in zip(pictures, shown, strict=True)
+            self.kept.at(caption or self.pictures[picture].caption, picture, step, place)
+            for picture, caption, place in zip(pictures, shown, places, strict=True)
         ]
         return self._drawn(pictures, step, places, captions)
 
@@ -188,7 +187,8 @@ def encode_all(
     ]
     held = held_back(spec.pictures, config.validation_share, config.seed)
     repeats = repeats_in_epoch(spec.pictures, held)
-    _keep_texts(spec, config, texts)
+    kept = KeptCaptions.of(spec.trigger, spec.kind, config.seed, len(spec.pictures))
+    _keep_texts(spec, config, kept, texts)
     pictures: list[Encoded] = []
     for number, picture in enumerate(spec.pictures):
         mask = open_mask(file(picture.mask), paths[number]) if config.masked_loss and picture.mask else None
@@ -204,7 +204,7 @@ def encode_all(
         )
         progress(len(pictures), len(paths))
     encoder.close()
-    return TrainingSet(pictures, texts, encoder.scaling_factor, config, spec.trigger)
+    return TrainingSet(pictures, texts, encoder.scaling_factor, config, kept)
 
 
 def _view(encoder: LatentEncoder, path: Path, fitted: Fit, mask: Image.Image | None) -> View:
@@ -218,11 +218,13 @@ def _view(encoder: LatentEncoder, path: Path, fitted: Fit, mask: Image.Image | N
     return View(fitted, latent, send(share, latent.device))
 
 
-def _keep_texts(spec: JobSpec, config: TrainConfig, texts: Texts) -> None:
+def _keep_texts(spec: JobSpec, config: TrainConfig, kept: KeptCaptions, texts: Texts) -> None:
     """Encode the captions that are known beforehand."""
     if config.caption_dropout:
         texts.keep("")
-    for caption in () if tags_change(config) else (picture.caption for picture in spec.pictures):
-        texts.keep(caption)
-        if config.preservation_weight:
-            texts.keep(without_trigger(caption, spec.trigger))
+    if tags_change(config):
+        return
+    for number, picture in enumerate(spec.pictures):
+        texts.keep(picture.caption)
+        for caption in kept.all_of(picture.caption, number) if config.preservation_weight else ():
+            texts.keep(caption)

@@ -7,6 +7,7 @@ from torch import Tensor
 from trainer.contract.config import TrainConfig
 from trainer.data.buckets import Bucket, fit
 from trainer.data.dataset import Encoded, TrainingSet, View
+from trainer.data.preserved import KeptCaptions
 from trainer.data.texts import TextCache
 
 
@@ -24,4 +25,4 @@ def training_set(
     for caption, latent in zip(captions, latents, strict=True):
         height, width = (8 * side for side in latent.shape[-2:])
         pictures.append(Encoded(caption=caption, views=(View(fit(width, height, Bucket(width, height)), latent),)))
-    return TrainingSet(pictures, texts, scaling_factor, config, trigger)
+    return TrainingSet(pictures, texts, scaling_factor, config, KeptCaptions(trigger))

@@ -10,6 +10,7 @@ from tests.trainer.jobs import SMALL
 from trainer.contract.config import TrainConfig
 from trainer.data.buckets import Bucket, fit
 from trainer.data.dataset import Encoded, TrainingSet, View
+from trainer.data.preserved import KeptCaptions
 from trainer.data.randomness import generator
 from trainer.data.texts import LiveTexts, TextCache, trains_text
 from trainer.model.base import BaseModel, load_base
@@ -102,7 +103,7 @@ def make_learner(encoded=None, *, folder=None, device=CPU, **settings):
         base = load_base(str(folder), device=device, dtype=numbers.base)
         live = trains_text(config)
         texts = LiveTexts(partial(encode_with_gradients, base)) if live else TextCache(partial(encode_prompts, base))
-    data = TrainingSet(encoded or pictures(), texts, 0.13025, config, "lisaxl")
+    data = TrainingSet(encoded or pictures(), texts, 0.13025, config, KeptCaptions("lisaxl"))
     return Learner(base, attach_lora(base, config, config.seed, dtype=numbers.lora), data, config, numbers)
 
 
