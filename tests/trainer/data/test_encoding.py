@@ -10,6 +10,7 @@ from diffusers import AutoencoderKL
 from PIL import Image
 
 from trainer.contract.cache import CacheOptions, forget, group
+from trainer.contract.durable import write_atomic
 from trainer.data.buckets import Bucket, fit
 from trainer.data.latent_cache import LatentCache
 from trainer.data.latents import LatentEncoder
@@ -153,6 +154,28 @@ def test_a_disk_that_refuses_costs_an_encoding_and_no_more(vae, picture, tmp_pat
         LatentEncoder(vae, "fp32", cache).encode(picture, FIT)
     cache.trim()
     assert len(encodings) == 2
+
+
+def test_a_cache_that_another_process_empties_meanwhile_costs_no_more(vae, picture, options, encodings, monkeypatch):
+    cache = LatentCache(options)
+
+    def emptied(path, _data):
+        forget(options.folder, [picture.stem])
+        assert not path.parent.exists()
+        write_atomic(path, _data)
+
+    monkeypatch.setattr("trainer.data.latent_cache.write_atomic", emptied)
+    for _ in range(2):
+        assert LatentEncoder(vae, "fp32", cache).encode(picture, FIT).isfinite().all()
+    assert len(encodings) == 2
+    monkeypatch.undo()
+    cache.put(picture.stem, "key", torch.zeros(2, 4, 8, 8))
+    listed = list(cache._entries())
+    forget(options.folder, [picture.stem])
+    monkeypatch.setattr(cache, "_entries", lambda: iter(listed))
+    monkeypatch.setattr(cache, "_limit", 0)
+    cache.trim()
+    assert cache.get(picture.stem, "key", (2, 4, 8, 8)) is None
 
 
 def test_a_forgotten_picture_leaves_nothing(vae, picture, options, encodings):
