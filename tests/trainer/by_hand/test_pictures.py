@@ -136,9 +136,10 @@ def test_regularisation_pictures_need_a_word_and_a_picture(request_for, tmp_path
 
 
 # --- the run ----------------------------------------------------------------------------------------------------------
-def test_a_batch_larger_than_an_epoch_is_told(request_for, said):
-    make_job(request_for(settings={"resolution": 64, "batch_size": 5}), said.append)
+def test_a_batch_larger_than_an_epoch_is_told_and_made_to_fit(request_for, said):
+    job = make_job(request_for(settings={"resolution": 64, "batch_size": 5}), said.append)
     assert "batch_size 5 is more than an epoch has: a step takes 3" in said
+    assert job.spec().config.batch_size == 3
     said.clear()
     make_job(request_for(settings={"resolution": 64, "batch_size": 3}), said.append)
     assert not any("batch_size" in line for line in said)
