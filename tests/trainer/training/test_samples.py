@@ -22,8 +22,7 @@ def test_samples_are_drawn_as_the_job_says(tiny_sdxl, tmp_path, monkeypatch):
         sample_prompts=prompts,
         negative_prompt="hat",
     )
-    sources = {picture.file: plain.path / "dataset" / picture.file for picture in spec.pictures}
-    job = JobFolder.create(tmp_path / "jobs", spec, lambda name: sources[name].open("rb"))
+    job = JobFolder.create(tmp_path / "jobs", spec, lambda name: plain.path / "dataset" / name)
     asked = []
 
     def spy(base, prompts, seeds, drawing, begin):
