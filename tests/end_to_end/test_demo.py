@@ -10,8 +10,8 @@ import pytest
 import torch
 from diffusers import StableDiffusionXLPipeline
 from PIL import Image
-from safetensors.torch import load_file
 
+from tests.trainer.jobs import trained_weights
 from tests.trainer.support.unet_answer import unet_answer
 from trainer.contract.config import TrainConfig
 from trainer.contract.directory import verifies
@@ -65,7 +65,7 @@ def the_file_holds_what_was_trained(out, job):
     attach_lora(trained, config, config.seed)
     state = max((job.attempt(1) / "state").iterdir())
     assert verifies(state, int(state.name[5:]))
-    weights = load_file(state / "lora.safetensors")
+    weights = trained_weights(state)
     load_lora_state(trained, {name: tensor.half().float() for name, tensor in weights.items()})
     pipe = StableDiffusionXLPipeline.from_pretrained(
         base, dtype=torch.float32, add_watermarker=False, local_files_only=True

@@ -4,6 +4,8 @@ import hashlib
 from pathlib import Path
 
 from PIL import Image
+from safetensors.torch import load_file
+from torch import Tensor
 
 from trainer.contract.config import TrainConfig
 from trainer.contract.directory import DirectoryChannel
@@ -66,3 +68,9 @@ def open_channel(job: JobFolder, attempt: int = 1) -> DirectoryChannel:
 def bodies(channel: DirectoryChannel, kind: type) -> list:
     """All events of a kind, in order."""
     return [event.body for event in channel.events() if isinstance(event.body, kind)]
+
+
+def trained_weights(state: Path) -> dict[str, Tensor]:
+    """The LoRA's weights in the folder of a resume state, by the names of `lora_state`."""
+    tensors = load_file(state / "learner.safetensors")
+    return {name.removeprefix("weight|"): tensor for name, tensor in tensors.items() if name.startswith("weight|")}

@@ -2,9 +2,8 @@
 
 import torch
 from diffusers import StableDiffusionXLPipeline
-from safetensors.torch import load_file
 
-from tests.trainer.jobs import bodies, open_channel, tiny_job
+from tests.trainer.jobs import bodies, open_channel, tiny_job, trained_weights
 from tests.trainer.support.unet_answer import unet_answer
 from trainer.contract.config import TrainConfig
 from trainer.contract.events import Finished
@@ -23,7 +22,7 @@ def test_diffusers_draws_what_was_trained(tiny_sdxl, tmp_path):
     trained = load_base(str(tiny_sdxl), device=torch.device("cpu"), dtype=torch.float32)
     plain = unet_answer(trained.unet)
     attach_lora(trained, TrainConfig(**lora), 0)
-    weights = load_file(next(channel.states())[2] / "lora.safetensors")
+    weights = trained_weights(next(channel.states())[2])
     load_lora_state(trained, {name: tensor.half().float() for name, tensor in weights.items()})
 
     pipe = StableDiffusionXLPipeline.from_pretrained(tiny_sdxl, add_watermarker=False, local_files_only=True)
