@@ -1,157 +1,219 @@
 """The proof of a LoRA file: the programs people use load it and get what was trained.
 
-diffusers is run for real. ComfyUI's and A1111's rules are restated here from their sources, since neither is at hand.
+diffusers and peft are run for real. ComfyUI's and A1111's rules are restated here from their sources, since neither is
+at hand.
 """
+
+import copy
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from diffusers import StableDiffusionXLPipeline, UNet2DConditionModel
+from peft import PeftModel
 
 from tests.trainer.formats.test_metadata import metadata
+from tests.trainer.support.networks import NETWORKS, answers, attached, difference, settings
 from tests.trainer.support.single_file import ldm_name
 from trainer.contract.config import TrainConfig
-from trainer.formats.inspect import a1111_version, describe
-from trainer.formats.kohya import peft_tensors
+from trainer.formats.convert.files import convert, read
+from trainer.formats.convert.lora import part_modules
+from trainer.formats.inspect import describe
 from trainer.formats.lora_file import read_lora, save_lora
 from trainer.formats.single_file import sdxl_config_folder
-from trainer.model.lora import attach_lora, load_lora_state, lora_state
+from trainer.model.base import BaseModel, load_base
+from trainer.model.lora import load_lora_state, lora_state
+from trainer.model.lora_targets import unet_targets
 
-RANK, ALPHA = 4, 6.0  # not equal, so that a loader that forgets alpha is found out
+PARTS = ("unet", "text_encoder", "text_encoder_2")
+PRECISIONS = {"rank-stabilised": "bf16", "convolutions": "fp32", "everything": "fp32"}
+"""Of the files; fp16 where not named here."""
 
 
-def pipeline(folder):
-    return StableDiffusionXLPipeline.from_pretrained(folder, add_watermarker=False, local_files_only=True)
+@dataclass(frozen=True)
+class Case:
+    """A trained network and its file."""
 
-
-def output(unet):
-    """The UNet's answer to a fixed question."""
-    generator = torch.Generator().manual_seed(5)
-
-    def normal(*shape):
-        return torch.randn(*shape, generator=generator)
-
-    with torch.no_grad():
-        return unet(
-            normal(2, 4, 8, 8),
-            torch.tensor([10, 900]),
-            encoder_hidden_states=normal(2, 77, unet.config.cross_attention_dim),
-            added_cond_kwargs={
-                "text_embeds": normal(2, unet.config.projection_class_embeddings_input_dim - 6 * 32),
-                "time_ids": torch.tensor([[64.0, 64, 0, 0, 64, 64]] * 2),
-            },
-        ).sample
+    config: TrainConfig
+    trained: BaseModel
+    """Its weights rounded as in the file."""
+    shown: dict[str, torch.Tensor]
+    path: Path
 
 
 @pytest.fixture(scope="module")
-def base_output(tiny_sdxl):
-    return output(pipeline(tiny_sdxl).unet)
+def base(tiny_sdxl):
+    return load_base(str(tiny_sdxl), device=torch.device("cpu"), dtype=torch.float32)
 
 
 @pytest.fixture(scope="module")
-def trained(tiny_sdxl):
-    """A UNet with a LoRA that has really learned: 20 steps towards a fixed picture."""
-    unet = pipeline(tiny_sdxl).unet
-    unet.requires_grad_(False)
-    weights = list(attach_lora(unet, TrainConfig(rank=RANK, alpha=ALPHA), seed=1).values())
-    optimizer = torch.optim.AdamW(weights, lr=5e-3)
-    generator = torch.Generator().manual_seed(2)
-    for _ in range(20):
-        answer = unet(
-            torch.randn(1, 4, 8, 8, generator=generator),
-            torch.tensor([500]),
-            encoder_hidden_states=torch.zeros(1, 77, unet.config.cross_attention_dim),
-            added_cond_kwargs={
-                "text_embeds": torch.zeros(1, unet.config.projection_class_embeddings_input_dim - 6 * 32),
-                "time_ids": torch.zeros(1, 6),
-            },
-        ).sample
-        (answer - 1).square().mean().backward()
-        optimizer.step()
-        optimizer.zero_grad()
-    return unet
+def plain(base):
+    return answers(base)
 
 
-@pytest.fixture(params=[torch.float16, torch.bfloat16, torch.float32], ids=str)
-def lora_path(request, trained, tmp_path):
-    path = tmp_path / "lisaxl_v1.safetensors"
-    save_lora(path, lora_state(trained), alpha=ALPHA, layers_per_block=2, metadata=metadata(), dtype=request.param)
-    return path
+@pytest.fixture(scope="module")
+def pipe(tiny_sdxl):
+    return StableDiffusionXLPipeline.from_pretrained(tiny_sdxl, add_watermarker=False, local_files_only=True)
 
 
-def test_diffusers_loads_exactly_what_was_trained(trained, lora_path, tiny_sdxl, base_output):
-    rounded, alpha = peft_tensors(read_lora(lora_path).tensors, layers_per_block=2)
-    assert alpha == ALPHA
-    load_lora_state(trained, rounded)
-    expected = output(trained)
+@pytest.fixture(scope="module", params=NETWORKS)
+def case(request, base, tmp_path_factory):
+    config = settings(**NETWORKS[request.param], file_precision=PRECISIONS.get(request.param, "fp16"))
+    trained = attached(base, config)
+    path = tmp_path_factory.mktemp("loras") / "lisaxl_v1.safetensors"
+    save_lora(path, lora_state(trained), config=config, layers_per_block=2, metadata=metadata())
+    load_lora_state(trained, state_in(path, lora_state(trained)))
+    return Case(config, trained, answers(trained), path)
 
-    fresh = pipeline(tiny_sdxl)
-    fresh.load_lora_weights(lora_path)
-    actual = output(fresh.unet)
 
-    error = (actual - expected).abs().max()
-    learned = (expected - base_output).abs().max()
-    assert error < 1e-5
+def state_in(path, like):
+    """The file's weights as a `lora_state` in fp32."""
+    state = {}
+    for name, module in read(path).modules.items():
+        state[f"{name}.lora_A.weight"], state[f"{name}.lora_B.weight"] = module.down.float(), module.up.float()
+        if module.magnitudes is not None:
+            magnitudes = f"{name}.lora_magnitude_vector.weight"
+            state[magnitudes] = module.magnitudes.view(like[magnitudes].shape)
+    return state
+
+
+def in_diffusers(pipe, path):
+    """What diffusers shows with this file loaded."""
+    pipe.load_lora_weights(path)
+    try:
+        return answers(pipe)
+    finally:
+        pipe.unload_lora_weights()
+
+
+def test_diffusers_loads_exactly_what_was_trained(case, pipe, plain):
+    """Except DoRA, whose magnitudes it leaves out of a kohya file; converted they are there (see below)."""
+    shown = in_diffusers(pipe, case.path)
+    if case.config.decompose:
+        assert difference(shown, case.shown) > 1e-3
+    else:
+        assert difference(shown, case.shown) < 1e-5
+    learned = (case.shown["unet"] - plain["unet"]).abs().max()
     assert learned > 1e-3
-    assert learned > 100 * error
+    assert difference(answers(pipe), plain) == 0
 
 
-def test_diffusers_without_alpha_would_differ(trained, lora_path, tiny_sdxl):
-    """The test above can fail: alpha matters to it."""
-    fresh = pipeline(tiny_sdxl)
-    tensors = {name: t for name, t in read_lora(lora_path).tensors.items() if not name.endswith(".alpha")}
-    fresh.load_lora_weights(tensors)
-    assert (output(fresh.unet) - output(trained)).abs().max() > 1e-3
+def test_diffusers_loads_the_converted_file_exactly(case, pipe, tmp_path):
+    convert(case.path, tmp_path / "d.safetensors", "diffusers")
+    assert difference(in_diffusers(pipe, tmp_path / "d.safetensors"), case.shown) < 1e-5
 
 
-def comfy_key_map(unet):
-    """ComfyUI's model_lora_keys_unet (comfy/lora.py): every weight of the original layout, dots to underscores."""
-    return {
-        "lora_unet_" + ldm_name(name).removesuffix(".weight").replace(".", "_"): tuple(tensor.shape)
-        for name, tensor in unet.state_dict().items()
+# peft asks transformers for it
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
+def test_peft_loads_the_converted_folder_exactly(case, pipe, tmp_path):
+    convert(case.path, tmp_path / "p", "peft")
+    parts = part_modules(read(case.path).modules)
+    for part in parts:
+        model = copy.deepcopy(getattr(pipe, part))
+        folder = tmp_path / "p" if set(parts) == {"unet"} else tmp_path / "p" / part
+        PeftModel.from_pretrained(model, folder)
+        shown = answers(SimpleNamespace(**{**{each: getattr(pipe, each) for each in PARTS}, part: model}))[part]
+        assert (shown - case.shown[part]).abs().max() < 1e-5
+
+
+def test_diffusers_without_alpha_would_differ(case, pipe, tmp_path):
+    """The tests above can fail: alpha matters to them, in kohya's file and in diffusers'."""
+    tensors = {name: t for name, t in read_lora(case.path).tensors.items() if not name.endswith(".alpha")}
+    assert difference(in_diffusers(pipe, tensors), case.shown) > 1e-3
+
+
+# --- ComfyUI, restated -------------------------------------------------------------------------------------------------
+def comfy_key_map(base):
+    """ComfyUI's model_lora_keys_unet and _clip (comfy/lora.py): the weights of the original layout with underscores,
+    and the text encoders' layers by a fixed pattern; each with the part and the name of its weight here."""
+    keys = {
+        "lora_unet_" + ldm_name(name).removesuffix(".weight").replace(".", "_"): ("unet", name)
+        for name in base.unet.state_dict()
         if name.endswith(".weight")
     }
+    inner = ("mlp.fc1", "mlp.fc2", *(f"self_attn.{each}_proj" for each in ("k", "q", "v", "out")))
+    for number, part in enumerate(("text_encoder", "text_encoder_2"), 1):
+        names = {name.removeprefix("text_model."): name for name in getattr(base, part).state_dict()}
+        for layer in range(32):
+            for each in inner:
+                weight = names.get(f"encoder.layers.{layer}.{each}.weight")
+                key = f"lora_te{number}_text_model_encoder_layers_{layer}_{each.replace('.', '_')}"
+                keys |= {key: (part, weight)} if weight else {}
+    return keys
 
 
-def comfy_loads(tensors, key_map):
-    """The keys ComfyUI's load_lora takes, and the shape of each module's product."""
-    taken, products = set(), {}
-    for module in key_map:
-        names = [f"{module}{end}" for end in (".alpha", ".lora_up.weight", ".lora_down.weight")]
-        if names[1] in tensors:
-            taken.update(name for name in names if name in tensors)
-            products[module] = (tensors[names[1]].shape[0], tensors[names[2]].shape[1])
-    return taken, products
+def comfy_merged(base, tensors, *, lengths_of):
+    """A copy of the base as ComfyUI patches it (comfy/weight_adapter/lora.py), and the keys it took.
+
+    lengths_of: what DoRA's rows are divided by, from the base's weight and the trained one.
+    """
+    parts = {part: copy.deepcopy(getattr(base, part)) for part in PARTS}
+    taken = set()
+    for key, (part, name) in comfy_key_map(base).items():
+        names = {end: f"{key}.{end}" for end in ("alpha", "lora_up.weight", "lora_down.weight", "dora_scale")}
+        if names["lora_up.weight"] not in tensors:
+            continue
+        taken |= {found for found in names.values() if found in tensors}
+        up, down = tensors[names["lora_up.weight"]].float(), tensors[names["lora_down.weight"]].float()
+        weight = parts[part].get_parameter(name).data
+        scale = tensors[names["alpha"]].item() / down.shape[0]
+        total = weight + scale * (up.flatten(1) @ down.flatten(1)).reshape(weight.shape)
+        if names["dora_scale"] in tensors:
+            total = total * (tensors[names["dora_scale"]] / lengths_of(weight, total))
+        weight.copy_(total)
+    return SimpleNamespace(**parts), taken
 
 
-def test_comfyui_takes_every_key_of_a_tiny_file(lora_path, tiny_sdxl):
-    tensors = read_lora(lora_path).tensors
-    key_map = comfy_key_map(pipeline(tiny_sdxl).unet)
-    taken, products = comfy_loads(tensors, key_map)
+def of_rows(weight):
+    return weight.flatten(1).norm(dim=1).view(-1, *[1] * (weight.dim() - 1))
+
+
+def of_columns(weight):
+    return weight.transpose(0, 1).flatten(1).norm(dim=1).view(1, -1, *[1] * (weight.dim() - 2))
+
+
+def test_comfyui_takes_every_key_and_shows_what_was_trained(case, base, plain):
+    tensors = read_lora(case.path).tensors
+    shown, taken = comfy_merged(base, tensors, lengths_of=lambda old, _: of_rows(old))
     assert taken == tensors.keys()
-    assert all(key_map[module] == shape for module, shape in products.items())
-    assert len(products) == 132
+    if not case.config.decompose:
+        assert difference(answers(shown), case.shown) < 1e-5
+        return
+    # Its DoRA divides by the lengths of the base's rows: near, not equal.
+    exact, _ = comfy_merged(base, tensors, lengths_of=lambda _, new: of_rows(new))
+    assert difference(answers(exact), case.shown) < 1e-5
+    error = difference(answers(shown), case.shown)
+    assert 1e-5 < error < difference(plain, case.shown)
+    # A1111's (1.10) divides by the lengths of columns, which has nothing to do with these magnitudes.
+    other, _ = comfy_merged(base, tensors, lengths_of=lambda _, new: of_columns(new))
+    assert difference(answers(other), case.shown) > 3 * error
 
 
 def test_comfyui_takes_every_key_of_a_full_size_file(tmp_path):
     with torch.device("meta"):
         unet = UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(sdxl_config_folder() / "unet"))
-    key_map = comfy_key_map(unet)
+    weights = {
+        "lora_unet_" + ldm_name(name).removesuffix(".weight").replace(".", "_"): tuple(tensor.shape)
+        for name, tensor in unet.state_dict().items()
+        if name.endswith(".weight")
+    }
+    config = TrainConfig(rank=1, alpha=1.0, conv_rank=1)
     state = {}
-    for name, module in unet.named_modules():
-        if isinstance(module, torch.nn.Linear) and ".attentions." in name:
-            state[f"{name}.lora_A.weight"] = torch.zeros(1, module.in_features)
-            state[f"{name}.lora_B.weight"] = torch.zeros(module.out_features, 1)
+    for path in unet_targets(unet, config):
+        out, inputs, *kernel = unet.get_submodule(path).weight.shape
+        state[f"unet.{path}.lora_A.weight"] = torch.zeros(1, inputs, *kernel)
+        state[f"unet.{path}.lora_B.weight"] = torch.zeros(out, 1, *(1 for _ in kernel))
     path = tmp_path / "full.safetensors"
-    save_lora(path, state, alpha=1.0, layers_per_block=2, metadata=metadata())
+    save_lora(path, state, config=config, layers_per_block=2, metadata=metadata())
     tensors = read_lora(path).tensors
-    taken, products = comfy_loads(tensors, key_map)
-    assert taken == tensors.keys()
-    assert len(products) == 722
-    assert all(key_map[module] == shape for module, shape in products.items())
+    products = {}
+    for key in weights.keys() & {name.removesuffix(".alpha") for name in tensors}:
+        down, up = tensors.pop(f"{key}.lora_down.weight"), tensors.pop(f"{key}.lora_up.weight")
+        products[key] = (up.shape[0], down.shape[1], *down.shape[2:])
+        del tensors[f"{key}.alpha"]
+    assert not tensors
+    assert len(products) == 788
+    assert all(weights[key] == shape for key, shape in products.items())
     assert describe(path).warnings == ()
-
-
-def test_a1111_shows_it_beside_sdxl_with_or_without_private_fields(lora_path):
-    assert a1111_version(read_lora(lora_path).metadata) == "SDXL"
-    assert a1111_version(metadata(strip=True)) == "SDXL"
-    assert describe(lora_path).warnings == ()

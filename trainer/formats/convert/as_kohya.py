@@ -62,4 +62,5 @@ def _alpha_format(tensors: Mapping[str, Tensor]) -> str:
 
 def _texts(value: Any) -> dict[str, str]:
     """The remembered hashes, as far as they are texts: a file's metadata is anybody's."""
-    return {name: text for name in _HASHES if isinstance(text := dict(value).get(name), str)}
+    known = value if isinstance(value, dict) else {}
+    return {name: text for name in _HASHES if isinstance(text := known.get(name), str)}

@@ -29,7 +29,7 @@ class Lora:
     own: Own
     """What only its form says."""
     memory: dict[Form, Own]
-    """What the forms it had before said."""
+    """What the forms it had before said, in that order."""
 
 
 def remembered(metadata: Mapping[str, str]) -> dict[Form, Own]:
@@ -40,7 +40,7 @@ def remembered(metadata: Mapping[str, str]) -> dict[Form, Own]:
         return {}
     if not isinstance(value, dict):
         return {}
-    return {form: value[form] for form in FORMS if isinstance(value.get(form), dict)}
+    return {form: own for form, own in value.items() if form in FORMS and isinstance(own, dict)}
 
 
 def memory_entry(lora: Lora, form: Form) -> dict[str, str]:
@@ -48,10 +48,9 @@ def memory_entry(lora: Lora, form: Form) -> dict[str, str]:
 
     A LoRA that returns to a form it had gets the entry it had there, so that there and back is the identity.
     """
-    kept = {known: own for known, own in lora.memory.items() if known != form}
-    if form not in lora.memory and form != lora.form:
-        kept[lora.form] = lora.own
-    return {MEMORY: json.dumps(kept, sort_keys=True)} if kept else {}
+    been = [*lora.memory, lora.form]
+    earlier = been[: been.index(form)] if form in been else been
+    return {MEMORY: json.dumps({known: own_of(lora, known) for known in earlier})} if earlier else {}
 
 
 def own_of(lora: Lora, form: Form) -> Own:
