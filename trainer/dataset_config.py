@@ -70,8 +70,7 @@ class Subset:
         try:
             return [Found(path, self.repeats, self.caption_extension, self.class_tokens) for path in files(self.folder)]
         except OSError as error:
-            reason_ = error.strerror or error
-            raise InvalidConfig("image_dir", f"cannot be read: {self.folder} ({reason_})") from error
+            raise InvalidConfig("image_dir", f"cannot be read: {self.folder} ({error.strerror or error})") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +135,7 @@ def _subset(options: Mapping[str, Any], home: Path) -> Subset:
     repeats = keys.whole("num_repeats", 1)
     if not 1 <= repeats <= MAX_REPEATS:
         raise InvalidConfig("num_repeats", f"must be 1 to {MAX_REPEATS}")
-    extension = keys.word("caption_extension", ".txt")
+    extension = keys.word("caption_extension", ".txt")  # sd-scripts' own default, .caption, is what nobody uses
     if not extension.startswith(".") or "/" in extension or "\0" in extension:
         raise InvalidConfig("caption_extension", "must be an ending like .txt")
     return Subset(folder, repeats, keys.flag("is_reg"), keys.word("class_tokens"), extension)

@@ -15,9 +15,13 @@ ROOT = Path(__file__).parents[2]
 ROW = re.compile(r"\| `(\w+)` \| `(.*?)` \| (.+?) \| (.*?) \| (.+?) \|")
 ROWS = {row[1]: row for row in map(ROW.fullmatch, (ROOT / "docs/SETTINGS.md").read_text("utf-8").splitlines()) if row}
 FIELDS = {field.name: field.default for field in dataclasses.fields(TrainConfig)}
-SD_SCRIPTS = (
-    b"learning_rate = 1e-4\nv_parameterization = true\nzero_terminal_snr = true\ncaption_tag_dropout_rate = 0.1"
-)
+SD_SCRIPTS = b"""
+learning_rate = 1e-4
+alpha_mask = true
+v_parameterization = true
+zero_terminal_snr = true
+caption_tag_dropout_rate = 0.1
+"""
 """Keys of sd-scripts that the GUI has not."""
 
 
@@ -33,7 +37,7 @@ def test_every_setting_has_its_row_with_its_default():
 
 def test_the_kohya_keys_are_those_that_are_taken():
     taken = {(one.setting, one.key) for keys, _ in OPTIONS for one in of(**keys).report.taken}
-    own = {"zero_terminal_snr", "tag_dropout"}
+    own = {"zero_terminal_snr", "tag_dropout", "masked_loss"}
     taken |= {(one.setting, one.key) for one in import_toml(SD_SCRIPTS).report.taken if one.setting in own}
     assert {(name, key) for name, row in ROWS.items() for key in code(row[4])} == taken
 

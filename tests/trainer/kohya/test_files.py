@@ -154,6 +154,12 @@ def test_a_key_of_sd_scripts_sets_what_it_means(more, expected):
     assert {name: values[name] for name in expected} == expected
 
 
+def test_keys_that_are_read_are_never_called_unknown():
+    flags = "cache_text_encoder_outputs = true\nalpha_mask = true\nfull_bf16 = true\nnetwork_train_unet_only = true"
+    report = import_toml(f"{FLAT}\n{flags}".encode()).report
+    assert "no setting of that name" not in report.ignored.values()
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

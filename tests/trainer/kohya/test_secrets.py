@@ -4,9 +4,11 @@ import json
 import logging
 
 import pytest
+from PIL import Image
 
 from tests.trainer.kohya.files import data, today
 from trainer.__main__ import main
+from trainer.by_hand import Request, make_job
 from trainer.contract.errors import InvalidConfig
 from trainer.contract.exits import Exit
 from trainer.contract.kohya.importing import import_json, import_toml
@@ -62,6 +64,28 @@ def test_nothing_of_it_is_printed_or_written(tmp_path, capsys, caplog):
     assert "wandb_api_key" not in preset.read_text()
     assert json.loads(back.read_text())["wandb_api_key"] == ""
     assert {path.name for path in preset.parent.iterdir()} == {"p.toml", "k.json"}
+
+
+def test_nothing_of_it_is_in_a_job_made_with_it(tmp_path):
+    source, pictures = tmp_path / "in.json", tmp_path / "pictures"
+    pictures.mkdir()
+    Image.new("RGB", (1024, 1024), "red").save(pictures / "a.jpg")
+    source.write_bytes(data(poisoned()))
+    request = Request(
+        images=pictures,
+        trigger="lisaxl",
+        class_word="woman",
+        base="someone/sdxl",
+        out=tmp_path / "out",
+        preset=str(source),
+    )
+    said = []
+    spec = make_job(request, said.append).spec()
+    assert (spec.preset, spec.config.learning_rate, spec.config.checkpoint_every_epochs) == ("in", 3e-5, 1)
+    assert CANARY not in "".join(said)
+    files = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert files
+    assert not [path for path in files if CANARY.encode() in path.read_bytes() or CANARY in str(path)]
 
 
 def test_each_of_todays_keys_for_texts_is_refused():

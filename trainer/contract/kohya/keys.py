@@ -58,6 +58,7 @@ _REASONS: Mapping[str, str] = MappingProxyType(
         "the strength is always the full one": "noise_offset_random_strength ip_noise_gamma_random_strength",
         "kohya's own GUI ignores it too": "stop_text_encoder_training stop_text_encoder_training_pct",
         "SDXL always reads its encoders' last layer but one": "clip_skip",
+        "goes with mixed_precision = bf16 only": "full_bf16",
         "LoRA weights in fp16 diverge; they stay fp32": "full_fp16",
         "velocity losses are not rescaled": "v_pred_like_loss scale_v_pred_loss_like_noise_pred",
         "dropout works by share of steps, not by epochs": "caption_dropout_every_n_epochs",

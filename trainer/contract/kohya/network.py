@@ -11,9 +11,17 @@ from trainer.contract.kohya.reading import Reading
 
 _STANDARD, _LOCON, _LYCORIS = "Standard", "Kohya LoCon", "LyCORIS/LoCon"
 _TRAINED = MappingProxyType({**{kind: kind for kind in (_STANDARD, _LOCON, _LYCORIS)}, "LoCon": _LYCORIS})
-_OTHERS = """Kohya LoHa|Kohya LoKr|Kohya DyLoRA|LoRA-FA|LyCORIS/LoHa|LyCORIS/LoKr|LyCORIS/DyLoRA|LyCORIS/GLoRA|
-LyCORIS/iA3|LyCORIS/Diag-OFT|LyCORIS/BOFT|LyCORIS/Native Fine-Tuning|Flux1|Flux1 OFT|HunyuanImage-2.1|Anima|
-Lumina""".replace("\n", "").split("|")
+_OTHERS = frozenset(
+    {
+        "Kohya LoHa",
+        "Kohya LoKr",
+        "Kohya DyLoRA",
+        "LoRA-FA",
+        *(f"LyCORIS/{name}" for name in ("LoHa", "LoKr", "DyLoRA", "GLoRA", "iA3", "Diag-OFT", "BOFT")),
+        "LyCORIS/Native Fine-Tuning",
+        *("Flux1", "Flux1 OFT", "HunyuanImage-2.1", "Anima", "Lumina"),
+    }
+)
 _PRESETS: Mapping[str, tuple[bool, str, bool]] = MappingProxyType(
     {
         "full": (True, "kohya", True),
@@ -54,8 +62,17 @@ def read_network(keys: Reading) -> bool:
         keys.ignore("dora_wd", f"{kind} has no DoRA")
     keys.take("LoRA_type" if keys.gui else "network_module", "targets", targets)
     _read_convolutions(keys, kind if not convolutions else "")
-    cached = keys.flag("sdxl_cache_text_encoder_outputs" if keys.gui else "cache_text_encoder_outputs")
-    return encoders and not cached
+    return encoders and not _caches_texts(keys)
+
+
+def _caches_texts(keys: Reading) -> bool:
+    """True where the file keeps what the text encoders say, which sd-scripts only does when they are not trained."""
+    name = "sdxl_cache_text_encoder_outputs" if keys.gui else "cache_text_encoder_outputs"
+    if not keys.flag(name):
+        return False
+    keys.take(name, "text_encoder_1", False)
+    keys.take(name, "text_encoder_2", False)
+    return True
 
 
 def _read_convolutions(keys: Reading, kind_without: str) -> None:
