@@ -26,19 +26,19 @@ TEXT, POOLED = 12, 6
 NOISE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 
 
-def pictures(captions=CAPTIONS, weights=(1.0,) * 4, masks=(None,) * 4, heights=(8,) * 4):
+def pictures(captions=CAPTIONS, weights=(1.0,) * 4, masks=(None,) * 4, heights=(8,) * 4, device=CPU):
     """A picture a caption, each a random latent with a little deviation, 8 wide."""
     chance = torch.Generator().manual_seed(0)
     return [
-        Encoded(caption=caption, views=(_view(height, mask, chance),), weight=weight)
+        Encoded(caption=caption, views=(_view(height, mask, chance, device),), weight=weight)
         for caption, weight, mask, height in zip(captions, weights, masks, heights, strict=True)
     ]
 
 
-def _view(height, mask, chance):
+def _view(height, mask, chance, device):
     fitted = fit(64, 8 * height, Bucket(64, 8 * height))
     latent = torch.stack([torch.randn(4, height, 8, generator=chance) * 7, torch.full((4, height, 8), 0.1)])
-    return View(fitted, latent, mask)
+    return View(fitted, latent.to(device), mask)
 
 
 @cache

@@ -5,7 +5,7 @@ from safetensors import safe_open
 
 from tests.trainer.jobs import bodies, open_channel, tiny_job
 from trainer.by_hand import Request, make_job
-from trainer.contract.events import Failed, Finished, Preparing
+from trainer.contract.events import Failed, Finished, Preparing, Step
 from trainer.contract.exits import Exit
 from trainer.errors import MissingExtra
 from trainer.job import run_job
@@ -34,12 +34,15 @@ def test_no_job_is_made_by_hand_without_it(without_prodigy, tmp_path):
         make_job(request, print)
 
 
-def test_files_say_what_the_settings_say_the_base_predicts(tiny_sdxl, tmp_path):
-    velocity = {"prediction": "v-prediction", "zero_terminal_snr": True, "epochs": 1, "precision": "fp16"}
-    job = tiny_job(tmp_path, tiny_sdxl, **velocity)
+def test_rates_follow_the_schedule_and_files_say_what_the_base_predicts(tiny_sdxl, tmp_path):
+    velocity = {"prediction": "v-prediction", "zero_terminal_snr": True, "precision": "fp16"}
+    job = tiny_job(tmp_path, tiny_sdxl, **velocity, schedule="linear", learning_rate=1e-3, epochs=1)
     channel = open_channel(job)
     assert run_job(channel, device="cpu") == Exit.FINISHED
     [end] = bodies(channel, Finished)
+    first, *_, last = bodies(channel, Step)
+    assert (first.step, first.learning_rate) == (1, 1e-3)
+    assert last.learning_rate == pytest.approx(1e-3 / last.steps)
     with safe_open(job.file(1, end.file), framework="pt") as file:
         metadata = file.metadata()
     assert (metadata["modelspec.prediction_type"], metadata["ss_mixed_precision"]) == ("v", "fp16")
