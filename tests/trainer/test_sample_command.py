@@ -76,8 +76,8 @@ def test_nothing_is_overwritten(sample, tmp_path):
     [
         ("a cat <lora:epoch-001:0.6>", ["--lora-dir"], 0.6, "a cat <lora:epoch-001:0.6>"),
         ("a cat", ["--weights", 0.4, "--lora"], 0.4, "a cat <lora:epoch-001:0.4>"),
+        ("<lora:EPOCH-001:0.6> a cat", ["--lora"], 0.6, "<lora:EPOCH-001:0.6> a cat"),
         ("a cat", ["--lora"], 1.0, "a cat <lora:epoch-001:1>"),
-        ("<lora:epoch-001:0.6> a cat", ["--weights", 0.4, "--lora"], 0.6, "<lora:epoch-001:0.6> a cat"),
     ],
 )
 def test_lora_files_act_as_asked(sample, base, loras, tmp_path, prompt, arguments, weight, written):
@@ -145,6 +145,7 @@ def test_a_folder_without_files_is_told(tmp_path):
         (["--cfg", "nan"], "a", "guidance of nan"),
         ([], "<lora:lisaxl:0.9>", "lisaxl"),
         ([], "<lora:lisaxl:much>", "is not a number"),
+        ([], "a \udcff", "bytes that are no text"),
         (["--lora", "/nowhere/a.safetensors"], "a", "a.safetensors"),
         (["--lora-dir", "/nowhere"], "a", "is not a folder"),
         (["--grid"], "a", "name them with --lora"),
@@ -176,6 +177,16 @@ def test_wrong_arguments_are_refused_by_the_parser(sample, tmp_path, arguments, 
 def test_a_grid_takes_no_tags(sample, loras, tmp_path, capsys):
     assert sample("--grid", "--lora", loras, "--out", tmp_path / "x", prompt="<lora:epoch-001:1>") == Exit.USAGE
     assert "out of the prompt" in capsys.readouterr().err
+
+
+def test_files_of_one_name_are_told_apart_in_a_sheet_and_refused_elsewhere(sample, loras, base, tmp_path, capsys):
+    other = write(tmp_path / "other" / "epoch-001.safetensors", random_modules(base, (CONVOLUTION,), seed=3))
+    both = ["--lora", loras / "epoch-001.safetensors", other]
+    assert sample(*both, "--out", tmp_path / "x") == Exit.USAGE
+    assert "Two of --lora's files are called epoch-001" in capsys.readouterr().err
+    assert sample("--grid", *both, "--weights", 1, "--out", tmp_path / "sheet.png") == 0
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.height > 2 * 64
 
 
 def test_a_folder_that_cannot_be_made_is_a_failure(sample, tmp_path, capsys):

@@ -68,6 +68,10 @@ class Library:
                 near if self._files and len(near) <= _LONGEST_HINT else f"none of {len(self._files)} files is called so"
             )
             raise BadSample(f"<lora:{name:.80}>: {known}.")
+        return self.at(path)
+
+    def at(self, path: Path) -> Network:
+        """The file at this place. Raises LoraFileError."""
         if path not in self._read:
             self._read[path] = read_network(path)
         return self._read[path]

@@ -22,7 +22,7 @@ from trainer.sampling.conditioning import TOGETHER
 from trainer.sampling.draw import STEP, Begin, Drawing, draw
 from trainer.sampling.grid import save_webp
 from trainer.sampling.infotext import parameters, save_png
-from trainer.sampling.networks import Library, acting, attached
+from trainer.sampling.networks import Library, Network, acting, attached
 from trainer.sampling.prompt import LoraTag, lora_tags
 from trainer.sampling.samplers import sampler_named
 from trainer.sampling.xy_grid import Axes, draw_sheets
@@ -57,8 +57,8 @@ class Task:
     seeds: range
     drawing: Drawing
     library: Library
-    files: tuple[str, ...]
-    """Names of --lora's files."""
+    networks: tuple[Network, ...]
+    """Of --lora's files."""
     weights: tuple[float, ...]
 
 
@@ -77,15 +77,27 @@ def _task(args: argparse.Namespace) -> Task:
     library = Library([*files, *(sorted(args.lora_dir.rglob("*.safetensors")) if args.lora_dir else ())])
     weights = tuple(args.weights) or (GRID_WEIGHTS if args.grid else (1.0,))
     seed = random.SystemRandom().randrange(2**32 - args.count) if args.seed is None else args.seed
-    names = tuple(dict.fromkeys(file.stem for file in files))
-    task = Task(tuple(args.prompt), range(seed, seed + args.count), drawing, library, names, weights)
-    if args.grid and not names:
-        raise BadSample("A grid compares LoRA files; name them with --lora.")
-    if args.grid and any(map(lora_tags, task.prompts)):
-        raise BadSample("A grid takes its files from --lora; leave <lora:…> out of the prompt.")
-    for name in (*names, *(tag.name for prompt in task.prompts for tag in lora_tags(prompt))):
-        library.network(name)
+    networks = tuple(map(library.at, dict.fromkeys(files)))
+    task = Task(tuple(args.prompt), range(seed, seed + args.count), drawing, library, networks, weights)
+    _check(task, grid=args.grid)
     return task
+
+
+def _check(task: Task, *, grid: bool) -> None:
+    """Raise BadSample or LoraFileError for what could not be drawn later."""
+    tags = [tag for prompt in task.prompts for tag in lora_tags(prompt)]
+    for text in (*task.prompts, task.drawing.negative):
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            raise BadSample("A prompt holds bytes that are no text; write it in UTF-8.")
+    if grid and not task.networks:
+        raise BadSample("A grid compares LoRA files; name them with --lora.")
+    if grid and tags:
+        raise BadSample("A grid takes its files from --lora; leave <lora:…> out of the prompt.")
+    names = [network.name for network in task.networks]
+    if not grid and len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise BadSample(f"Two of --lora's files are called {twice:.80}; a prompt could not tell them apart.")
+    acting(task.library, tags)
 
 
 def lora_files(path: Path) -> list[Path]:
@@ -108,7 +120,8 @@ def _pictures(base: BaseModel, task: Task, place: Place) -> Iterator[Path]:
     with _bar(len(task.prompts) * len(groups) * task.drawing.steps) as begin:
         for prompt in task.prompts:
             tags = list(lora_tags(prompt))
-            unnamed = [name for name in task.files if name not in {tag.name for tag in tags}]
+            named = {one.network.name for one in acting(task.library, tags)}
+            unnamed = [network.name for network in task.networks if network.name not in named]
             tags += [LoraTag(name, task.weights[0], task.weights[0]) for name in unnamed]
             whole = " ".join([prompt, *(f"<lora:{name}:{task.weights[0]:g}>" for name in unnamed)])
             networks = acting(task.library, tags)
@@ -123,7 +136,7 @@ def _pictures(base: BaseModel, task: Task, place: Place) -> Iterator[Path]:
 
 def _sheets(base: BaseModel, task: Task, place: Place) -> Iterator[Path]:
     """Draw and save a sheet for every prompt and seed."""
-    axes = Axes(tuple(task.library.network(name) for name in task.files), task.weights)
+    axes = Axes(task.networks, task.weights)
     draws = 1 + len(axes.networks) * len(axes.weights)
     groups = -(-len(task.seeds) // TOGETHER)
     with _bar(len(task.prompts) * draws * groups * task.drawing.steps) as begin:
