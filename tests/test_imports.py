@@ -85,6 +85,7 @@ def test_nothing_unpickles():
             for call in re.findall(r"torch\.load\([^\n]*", path.read_text("utf-8")):
                 assert path.parent.name == "toy", path
                 assert "weights_only=True" in call, path
+            assert "torch.save(" not in path.read_text("utf-8") or path.parent.name == "toy", path
 
 
 LIGHT = {

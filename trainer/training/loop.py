@@ -73,7 +73,7 @@ class Loop:
         """Train until all epochs are done. Raises Asked between two steps when the run should end earlier."""
         self._answer()
         while self.position.epoch <= self.epochs and not self.has_given_up:
-            left = self.steps - self.position.step
+            left = max(0, self.steps - self.position.step)
             for batches in self.sampler.epoch(self.position.epoch)[self.position.done :][:left]:
                 self._between()
                 self._step(batches)

@@ -18,7 +18,7 @@ from trainer.job import run_job
 from trainer.training import loop
 
 EVERYTHING_RANDOM = {
-    "epochs": 6,
+    "epochs": 5,
     "batch_size": 1,
     "gradient_accumulation": 2,
     "checkpoint_every_epochs": 2,
@@ -38,7 +38,7 @@ EVERYTHING_RANDOM = {
     "state_every_seconds": 0.0,
     "learning_rate": 1e-2,
 }
-ANY_CALL = (60, 110)
+ANY_CALL = (60, 100)
 NEVER = 10**9
 SIZES = ((64, 64), (70, 90), (96, 64), (64, 64), (64, 80))
 
@@ -231,39 +231,30 @@ def test_state_at_the_very_end_only_finishes(tiny_sdxl, tmp_path):
     assert all(files[0][name].equal(files[1][name]) for name in files[0])
 
 
-@pytest.mark.parametrize("file", ["learner.safetensors", "position.json", "manifest.json"])
-def test_a_damaged_state_is_passed_over_for_an_older_one(tiny_sdxl, tmp_path, file):
+def test_a_damaged_state_is_passed_over_for_an_older_one(tiny_sdxl, tmp_path):
     job = tiny_job(tmp_path, tiny_sdxl, epochs=3, state_every_seconds=0.0)
     job.open_attempt(1)
     with pytest.raises(Killed):
         run_job(DiesAfterState(job.path, 1, 4), device="cpu")
-    newest = job.attempt(1) / "state" / "step-00000004" / file
+    newest = job.attempt(1) / "state" / "step-00000004" / "learner.safetensors"
     newest.write_bytes(newest.read_bytes()[:-7])
     channel = open_channel(job, 2)
     assert run_job(channel, device="cpu") == Exit.FINISHED
     assert [event.step for event in bodies(channel, Resumed)] == [3]
 
 
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"rank": 4}, "rank was 2, is 4"),
-        ({"text_encoder_1": True, "seed": 9}, "text_encoder_1 was False, is True, seed was 5, is 9"),
-        ({"optimizer": "adafactor"}, "optimizer was 'adamw', is 'adafactor'"),
-    ],
-)
-def test_a_state_of_other_settings_is_refused_and_stays(tiny_sdxl, tmp_path, changes, words):
+def test_a_state_of_other_settings_is_refused_and_stays(tiny_sdxl, tmp_path):
     job = tiny_job(tmp_path, tiny_sdxl, epochs=3, state_every_seconds=0.0)
     job.open_attempt(1)
     with pytest.raises(Killed):
         run_job(DiesAfterState(job.path, 1, 1), device="cpu")
     spec = json.loads((job.path / "job.json").read_text())
-    (job.path / "job.json").write_text(json.dumps({**spec, "config": {**spec["config"], **changes}}))
+    (job.path / "job.json").write_text(json.dumps({**spec, "config": {**spec["config"], "rank": 4}}))
     channel = open_channel(job, 2)
     assert run_job(channel, device="cpu") == Exit.FAILED
     [failed] = bodies(channel, Failed)
     assert (failed.code, failed.retry) == ("other-settings", False)
-    assert words in failed.message
+    assert "rank was 2, is 4" in failed.message
     assert next(channel.states())[1] == 1
 
 
