@@ -80,6 +80,8 @@ def make_job(request: Request, say: Callable[[str], None]) -> JobFolder:
     given = {**(dataset.settings if dataset else {}), **({"masked_loss": True} if request.masks else {})}
     preset = find_preset(request.preset or PRESET_OF[request.kind])
     config = preset.config.with_overrides({**given, **request.settings})
+    for line in dataset.report.lines() if dataset else ():
+        say(line)
     check_optimizer(config.optimizer)
     stem = slug(request.name if request.name is not None else trigger)
     base, vae = find_base(request.base), find_vae(request.vae)

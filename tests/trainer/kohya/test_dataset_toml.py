@@ -75,6 +75,9 @@ def test_the_command_line_stands_before_the_file(folder):
 
 
 def test_what_the_file_says_more_is_reported(folder):
+    said = []
+    make_job(request_for(written(folder)), said.append)
+    assert "  no setting of that name: resize_interpolation" in said
     report = read_dataset_config(written(folder)).report
     assert report.ignored == {"resize_interpolation": "no setting of that name"}
     assert {one.key for one in report.taken} >= {"keep_tokens", "resolution", "flip_aug"}
