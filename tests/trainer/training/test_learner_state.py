@@ -40,14 +40,14 @@ def shown(learner):
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_resumed_is_straight_with_dropout_averages_and_accumulation(optimizer):
-    straight = run(make_learner(**settings_of(optimizer)), range(1, 4))
+    straight = run(make_learner(**settings_of(optimizer)), range(1, 3))
     state = saved(straight)
     shown(straight)  # a look between two steps
     resumed = make_learner(**settings_of(optimizer))
     torch.manual_seed(5)
     resumed.load(*state)
     for one in (straight, resumed):
-        run(one, range(4, 7))
+        run(one, range(3, 5))
     assert not differ(straight, resumed)
     assert not differ(shown(straight), shown(resumed))
     assert straight.tally.smoothed.equal(resumed.tally.smoothed)
@@ -57,12 +57,12 @@ def test_resumed_is_straight_with_dropout_averages_and_accumulation(optimizer):
 @pytest.mark.parametrize("precision", ["bf16", "full-bf16", "fp16"])
 def test_resumed_is_straight_in_every_number_format(precision):
     changes = {**settings_of("adamw"), "precision": precision}
-    straight = run(make_learner(**changes), range(1, 3))
+    straight = run(make_learner(**changes), [1])
     straight._scaler.update(new_scale=2.0**10) if precision == "fp16" else None
     resumed = make_learner(**changes)
     resumed.load(*saved(straight))
     for one in (straight, resumed):
-        run(one, range(3, 5))
+        run(one, [2])
     assert not differ(straight, resumed)
     assert straight._scaler.state_dict() == resumed._scaler.state_dict()
 
@@ -98,7 +98,7 @@ def test_resumed_is_straight_on_a_gpu(optimizer, precision):
 @pytest.mark.parametrize("changes", [{"ema_decay": 0.9}, {"optimizer": "schedule-free"}], ids=str)
 def test_what_is_shown_is_an_average_and_looking_changes_nothing(changes):
     looked, straight = make_learner(**changes, learning_rate=1e-2), make_learner(**changes, learning_rate=1e-2)
-    for step in range(1, 5):
+    for step in range(1, 4):
         for one in (looked, straight):
             one.step([(0, 1)], step, 1.0)
         trained = weights(looked)
