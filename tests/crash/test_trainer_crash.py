@@ -24,7 +24,8 @@ pytestmark = pytest.mark.slow
 
 SETTINGS = {
     "epochs": 8,
-    "batch_size": 2,
+    "batch_size": 1,
+    "gradient_accumulation": 2,
     "checkpoint_every_epochs": 4,
     "resolution": 64,
     "rank": 2,
@@ -33,7 +34,11 @@ SETTINGS = {
     "precision": "fp32",
     "sample_count": 0,
     "state_every_seconds": 0.0,
+    "dropout": 0.2,
+    "shuffle_caption": True,
+    "tag_dropout": 0.3,
     "caption_dropout": 0.3,
+    "ema_decay": 0.9,
 }
 ENDLESS = {**SETTINGS, "epochs": 9999}
 
@@ -103,13 +108,15 @@ def ended(job, attempt):
 
 
 def finished(job, attempt):
+    """Everything the attempt ended with: its file's weights, and its last state's with the optimizer's memory."""
     (last,) = until(lambda: ended(job, attempt), f"the end of attempt {attempt}")
     assert isinstance(last, Finished), last
-    return load_file(job.file(attempt, last.file))
+    _, _, folder = next(DirectoryChannel(job.path, attempt).states())
+    return {**load_file(job.file(attempt, last.file)), **load_file(folder / "learner.safetensors")}
 
 
 def train_here(job, attempt):
-    """Weights of an attempt trained to its end in this process, which has torch loaded already."""
+    """What an attempt ended with that was trained to its end in this process, which has torch loaded already."""
     from trainer.job import run_job
 
     job.open_attempt(attempt)
