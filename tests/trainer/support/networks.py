@@ -2,21 +2,30 @@
 
 import copy
 from dataclasses import replace
+from pathlib import Path
 
 import torch
+from diffusers import StableDiffusionXLPipeline, UNet2DConditionModel
 from torch import Tensor
+from transformers import CLIPTextModelWithProjection
 
 from tests.trainer.support.unet_answer import unet_answer
 from trainer.contract.config import TrainConfig
-from trainer.model.base import BaseModel
+from trainer.model.base import BaseModel, load_base
 from trainer.model.lora import attach_lora, lora_state
+from trainer.toy.tiny import sdxl_scheduler
 
 NETWORKS = {
     "kohya": {},
     "rank-stabilised": {"rank_stabilised": True, "targets": "attention"},
-    "convolutions": {"conv_rank": 2, "conv_alpha": 3.0, "targets": "attention"},
+    "convolutions and text encoders": {
+        "conv_rank": 2,
+        "conv_alpha": 3.0,
+        "targets": "attention",
+        "text_encoder_1": True,
+        "text_encoder_2": True,
+    },
     "dora": {"decompose": True, "targets": "attention"},
-    "text encoders": {"text_encoder_1": True, "text_encoder_2": True, "targets": "attention"},
     "everything": {
         "decompose": True,
         "conv_rank": 2,
@@ -30,6 +39,32 @@ NETWORKS = {
 
 def settings(**changes) -> TrainConfig:
     return TrainConfig(**{"rank": 4, "alpha": 6.0, **changes})
+
+
+def small_base(folder: Path) -> BaseModel:
+    """The tiny SDXL with fewer blocks and layers still: attaching and loading take their time for each module."""
+    base = load_base(str(folder), device=torch.device("cpu"), dtype=torch.float32)
+    shape = {
+        "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
+        "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),
+        "block_out_channels": (16, 24),
+        "attention_head_dim": (1, 2),
+        "transformer_layers_per_block": 1,
+    }
+    config = copy.deepcopy(base.text_encoder_2.config)
+    config.num_hidden_layers = 2
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        unet = UNet2DConditionModel.from_config({**base.unet.config, **shape})
+        text = CLIPTextModelWithProjection(config)
+    return replace(base, unet=unet.requires_grad_(False).eval(), text_encoder_2=text.requires_grad_(False).eval())
+
+
+def pipeline(base: BaseModel) -> StableDiffusionXLPipeline:
+    """diffusers' own pipeline over copies of the base's models."""
+    parts = ("unet", "vae", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2")
+    models = {part: copy.deepcopy(getattr(base, part)) for part in parts}
+    return StableDiffusionXLPipeline(**models, scheduler=sdxl_scheduler(), add_watermarker=False)
 
 
 def copied(base: BaseModel) -> BaseModel:
