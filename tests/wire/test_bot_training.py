@@ -55,10 +55,10 @@ async def test_a_job_from_start_to_file(server, alice, training, workshop):
         training.attempt.step(step)
         await server.world.wait_for(lambda step=step: f"step {step}/" in training.card.text)
     training.attempt.sample(5)
-    grid = await workshop.seen(training.thread, "Epoch 5 of 100")
+    grid = await workshop.seen(training.thread, "Epoch 5 of 80")
     assert grid.silent
     assert grid.files[0].size == (64, 64)
-    training.attempt.finish(100, b"lora" * 100)
+    training.attempt.finish(80, b"lora" * 100)
     end = await workshop.seen(training.thread, "is finished")
     assert end.text.startswith(alice.mention)
     assert end.mentions == [alice.user]
@@ -71,7 +71,7 @@ async def test_a_job_from_start_to_file(server, alice, training, workshop):
 async def test_a_file_over_discords_limit_becomes_a_link_that_works(server, training, workshop):
     data = b"lora" * (FILE_LIMIT // 4 + 1)
     training.attempt.step(1)
-    training.attempt.finish(100, data)
+    training.attempt.finish(80, data)
     end = await workshop.seen(training.thread, "is finished")
     assert end.files == []
     link = end.text.partition("](")[2].partition(")")[0]
@@ -82,7 +82,7 @@ async def test_a_file_over_discords_limit_becomes_a_link_that_works(server, trai
 async def test_a_limit_lower_than_the_bot_believes_makes_it_a_link_too(server, training, workshop):
     server.world.file_limit = 1000
     training.attempt.step(1)
-    training.attempt.finish(100, bytes(2000))
+    training.attempt.finish(80, bytes(2000))
     end = await workshop.seen(training.thread, "is finished")
     assert end.files == []
     assert "](http" in end.text
@@ -97,11 +97,11 @@ async def test_429_is_waited_out_and_502_tried_again_each_post_once(server, trai
     assert limited.spent
     broken = server.faults.fail("POST", MESSAGES, status=502)
     training.attempt.sample(5)
-    await workshop.seen(training.thread, "Epoch 5 of 100")
+    await workshop.seen(training.thread, "Epoch 5 of 80")
     assert broken.spent
-    training.attempt.finish(100, b"lora")
+    training.attempt.finish(80, b"lora")
     await workshop.seen(training.thread, "is finished")
-    assert count(training, "Epoch 5 of 100") == 1
+    assert count(training, "Epoch 5 of 80") == 1
 
 
 @pytest.mark.parametrize("weather", ["response-lost", "502-after-acceptance"])
@@ -115,10 +115,10 @@ async def test_what_discord_accepted_without_saying_so_is_not_posted_twice(serve
         broken = server.faults.fail("POST", MESSAGES, status=502, times=2, accepted=True)
     training.attempt.step(1)
     training.attempt.sample(5)
-    training.attempt.finish(100, b"lora")
+    training.attempt.finish(80, b"lora")
     await all_sent(bot, training)
     assert broken.spent
-    assert count(training, "Epoch 5 of 100") == 1
+    assert count(training, "Epoch 5 of 80") == 1
     assert count(training, "is finished") == 1
 
 
@@ -164,7 +164,7 @@ async def test_a_thread_deleted_in_mid_job_costs_few_calls_and_no_file(server, b
     before = len(server.calls)
     for step in range(1, 6):
         training.attempt.step(step)
-    training.attempt.finish(100, b"lora")
+    training.attempt.finish(80, b"lora")
     await server.world.wait_for(bot.config.paths.loras.joinpath("bobbyxl_v1.safetensors").exists)
     await server.world.wait_for(lambda: any(c.path == f"{thread}/messages" for c in server.calls[before:]))
     assert len(server.calls) - before < 20
@@ -196,12 +196,12 @@ async def test_buttons_and_job_go_on_with_a_new_bot(server, config, alice, works
     training.attempt.sample(5)
     async with running_bot(server, config):
         await server.world.wait_for(lambda: "step 2/" in training.card.text)
-        await workshop.seen(training.thread, "Epoch 5 of 100")
+        await workshop.seen(training.thread, "Epoch 5 of 80")
         refreshed = await alice.click(training.card, "Refresh")
         assert refreshed.original is training.card
-        training.attempt.finish(100, b"lora")
+        training.attempt.finish(80, b"lora")
         await workshop.seen(training.thread, "is finished")
-    assert count(training, "Epoch 5 of 100") == 1
+    assert count(training, "Epoch 5 of 80") == 1
     assert sum("v1:job:" in str(m.components) for m in training.thread.messages.values()) == 1
 
 
