@@ -24,7 +24,7 @@ from trainer.toy.vae import SIZE, to_tensor
 
 RECIPE = Recipe(name="base", steps=3500, batch=16, rate=1.5e-3, warmup=60, average=0.996)
 
-FURTHER = Recipe(name="base-further", steps=6000, batch=16, rate=7e-4, warmup=100, average=0.998)
+FURTHER = Recipe(name="base-further", steps=3900, batch=16, rate=7e-4, warmup=100, average=0.998)
 """For a base that has learned colours and shapes already (`--onto`): it learns the small things, lower and longer."""
 
 CACHED = 4000
