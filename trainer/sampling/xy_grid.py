@@ -43,7 +43,7 @@ class Axes:
     @property
     def columns(self) -> list[str]:
         """The columns' names."""
-        return [NO_LORA, *(f"× {weight:g}" for weight in self.weights)]
+        return [NO_LORA, *(f"{weight:g}" for weight in self.weights)]
 
 
 def draw_sheets(

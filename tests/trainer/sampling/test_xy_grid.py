@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageFont
 
 from tests.trainer.sampling.networks import CONVOLUTION, random_modules
 from trainer.model.base import load_base
@@ -49,7 +49,14 @@ def test_rows_are_called_by_epoch_and_file_and_columns_by_weight():
     networks = (network("epoch-005", "5"), network("lisaxl_v1-000010", "10"), network("old"))
     axes = Axes(networks, (0.5, 1.0))
     assert axes.rows == ["epoch 5", "epoch 10 · lisaxl_v1-000010", "old"]
-    assert axes.columns == ["no LoRA", "× 0.5", "× 1"]
+    assert axes.columns == ["no LoRA", "0.5", "1"]
+
+
+def test_the_font_has_every_letter_of_our_own_names():
+    font = ImageFont.load_default(40)
+    axes = Axes((network("lisaxl_v1-000010", "10"),), (-0.5, 1.0))
+    for letter in set("".join([*axes.columns, *axes.rows, "seed 123456789"])) - {" "}:
+        assert bytes(font.getmask(letter)) != bytes(font.getmask("\U0010ffff")), letter
 
 
 @pytest.mark.parametrize("columns", [2, 4, 8])
