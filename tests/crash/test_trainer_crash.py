@@ -12,7 +12,7 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from tests.trainer.polling import until
-from trainer.by_hand import Request, make_job
+from trainer.by_hand.make import Request, make_job
 from trainer.contract.directory import DirectoryChannel
 from trainer.contract.durable import KILL_AT
 from trainer.contract.events import Failed, Finished, Paused, Resumed, State, Step

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from trainer.by_hand import export, last_word
+from trainer.by_hand.result import export, last_word
 from trainer.cli.progress import ProgressBar, ShownChannel
 from trainer.cli.signals import stop_on_signals
 from trainer.contract.cache import cache_options

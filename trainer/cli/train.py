@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from trainer.by_hand import Request, make_job
+from trainer.by_hand.make import Request, make_job
 from trainer.cli.run import open_next_attempt, train_attempt
 from trainer.contract.config import parse_override
 from trainer.contract.estimates import estimate

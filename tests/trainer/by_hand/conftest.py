@@ -3,7 +3,7 @@
 import pytest
 from PIL import Image
 
-from trainer.by_hand import Request
+from trainer.by_hand.make import Request
 
 
 def picture(path, size=(64, 80), colour="red", **options):

@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from tests.trainer.by_hand.conftest import picture
-from trainer.by_hand import export, find_base, free_name, make_job, slug, with_trigger
+from trainer.by_hand.gather import Refused, find, formats, gather
+from trainer.by_hand.make import find_base, make_job, slug, with_trigger
+from trainer.by_hand.result import export, free_name
 from trainer.contract.directory import DirectoryChannel
 from trainer.contract.errors import ChannelError, InvalidConfig, InvalidJob
 from trainer.contract.events import Finished
 from trainer.errors import BadBase
-from trainer.gather import Refused, find, formats, gather
 
 DOG6 = Path(__file__).parents[3] / "../shared/photos/dog6"
 

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from tests.trainer.by_hand.conftest import picture
-from trainer.by_hand import make_job
+from trainer.by_hand.make import make_job
 from trainer.contract.errors import InvalidConfig, InvalidJob
 from trainer.errors import BadBase
 

@@ -4,10 +4,10 @@ import pytest
 from PIL import Image
 
 from trainer.__main__ import main
-from trainer.by_hand import Request, make_job
+from trainer.by_hand.dataset_config import read_dataset_config
+from trainer.by_hand.make import Request, make_job
 from trainer.contract.errors import InvalidConfig
 from trainer.contract.exits import Exit
-from trainer.dataset_config import read_dataset_config
 
 TOML = """
 [general]

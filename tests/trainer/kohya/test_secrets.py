@@ -8,7 +8,7 @@ from PIL import Image
 
 from tests.trainer.kohya.files import data, today
 from trainer.__main__ import main
-from trainer.by_hand import Request, make_job
+from trainer.by_hand.make import Request, make_job
 from trainer.contract.errors import InvalidConfig
 from trainer.contract.exits import Exit
 from trainer.contract.kohya.importing import import_json, import_toml

@@ -4,7 +4,7 @@ import pytest
 from safetensors import safe_open
 
 from tests.trainer.jobs import bodies, open_channel, tiny_job
-from trainer.by_hand import Request, make_job
+from trainer.by_hand.make import Request, make_job
 from trainer.contract.events import Failed, Finished, Preparing, Step
 from trainer.contract.exits import Exit
 from trainer.errors import MissingExtra

@@ -13,13 +13,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from trainer.by_hand.gather import Found, files
 from trainer.contract.errors import InvalidConfig
 from trainer.contract.kohya.keys import reason
 from trainer.contract.kohya.pictures import side
 from trainer.contract.kohya.read import read_file, shown, toml_table
 from trainer.contract.kohya.reading import Reading
 from trainer.contract.kohya.report import Report, Taken
-from trainer.gather import Found, files
 
 MAX_REPEATS = 1000
 _MOST_SUBSETS = 1000

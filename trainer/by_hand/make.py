@@ -1,4 +1,4 @@
-"""Training without the bot: a job folder out of a folder of pictures, and the finished file where it is wanted."""
+"""Training without the bot: a job folder out of a folder of pictures."""
 
 from __future__ import annotations
 
@@ -13,18 +13,17 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from trainer.by_hand.dataset_config import DatasetConfig, read_dataset_config
+from trainer.by_hand.gather import Found, Gathered, Refused, find, gather
+from trainer.by_hand.masks import Masks
+from trainer.by_hand.result import free_name
 from trainer.contract.config import TrainConfig
-from trainer.contract.durable import copy_durable, sha256_file
 from trainer.contract.epoch import held_back, repeats_in_epoch
 from trainer.contract.errors import ChannelError, InvalidConfig, InvalidJob
-from trainer.contract.events import Finished
 from trainer.contract.folder import JobFolder, sources_from
 from trainer.contract.presets import PRESET_OF, find_preset
 from trainer.contract.spec import NAME, JobSpec, Kind, PictureSpec
-from trainer.dataset_config import DatasetConfig, read_dataset_config
 from trainer.formats.base_model import check_base, check_vae
-from trainer.gather import Found, Gathered, Refused, find, gather
-from trainer.masks import Masks
 from trainer.training.optim.packages import check_optimizer
 
 MIN_SIDE = 512
@@ -211,13 +210,6 @@ def slug(text: str) -> str:
     return name
 
 
-def free_name(out: Path, stem: str) -> str:
-    """`<stem>_vN` with the first number above every one that a file or job in `out` has."""
-    taken = [path.name.removesuffix(".safetensors") for path in (*out.glob("*.safetensors"), *out.glob("jobs/*"))]
-    versions = [int(m[1]) for name in taken if (m := re.fullmatch(rf"{re.escape(stem)}_v([0-9]{{1,6}})", name))]
-    return f"{stem}_v{max(versions, default=0) + 1}"
-
-
 def find_base(text: str) -> str:
     """The base model as the job names it: an absolute path, or a hub id as it is.
 
@@ -239,32 +231,3 @@ def _find_model(text: str, check: Callable[[Path], None], what: str) -> str:
     if text.startswith(("/", ".", "~")) or text.endswith(".safetensors") or text.count("/") != 1:
         raise InvalidJob(f"there is no {what} at {text}; give a diffusers folder, a .safetensors file or a hub id")
     return text
-
-
-def export(job: JobFolder, attempt: int, out: Path) -> Path:
-    """Copy the file of a finished attempt to `out/<name>.safetensors`, or under the next version when that is taken.
-
-    A file that is there already is never overwritten, and not copied a second time. Raises InvalidJob when the attempt
-    has no file, ChannelError when the disk refuses.
-    """
-    finished = last_word(job, attempt)
-    if finished is None or not finished.file:
-        raise InvalidJob(f"attempt {attempt} of {job.path.name} has no finished file")
-    name = job.spec().name
-    target = out / f"{name}.safetensors"
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        if target.exists() and sha256_file(target) != finished.sha256:
-            target = out / f"{free_name(out, re.sub('_v[0-9]+$', '', name))}.safetensors"
-    except OSError as error:
-        raise ChannelError(f"cannot write into {out}: {error.strerror or error}") from error
-    if not target.exists():
-        copy_durable(job.file(attempt, finished.file), target)
-    return target
-
-
-def last_word(job: JobFolder, attempt: int) -> Finished | None:
-    """The finished event of an attempt, if it has one."""
-    events = job.all_events(attempt)
-    last = events[-1].body if events else None
-    return last if isinstance(last, Finished) else None

@@ -20,9 +20,9 @@ from pathlib import Path
 
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
+from trainer.by_hand.masks import BadMask, Masks
 from trainer.contract.durable import write_atomic
 from trainer.contract.errors import InvalidJob
-from trainer.masks import BadMask, Masks
 
 MAX_PIXELS = 40_000_000
 JPEG_QUALITY = 95
