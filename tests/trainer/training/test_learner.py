@@ -223,3 +223,14 @@ def test_validation_is_the_mean_over_pictures_of_fixed_draws():
     assert one.device == CPU
     other = make_learner(batch_size=1, gradient_accumulation=2)
     assert other.validate([1, 0]) == pytest.approx(both, rel=1e-6)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "full-bf16", "fp16"])
+def test_a_trained_text_encoder_is_validated_in_every_number_format(tiny_sdxl, precision):
+    """The captions are read in the formats of the step, and with the encoder's LoRA."""
+    one = make_learner(folder=tiny_sdxl, text_encoder_1=True, precision=precision, learning_rate=0.1)
+    before = one.validate([0])
+    for name, weight in one.weights.items():
+        if name.startswith("text_encoder.") and "lora_B" in name:
+            weight.data.fill_(0.1)
+    assert one.validate([0]) == one.validate([0]) != before

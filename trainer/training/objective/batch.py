@@ -87,7 +87,8 @@ class Objective:
     def validation_loss(self, picture: int) -> Tensor:
         """Loss of a picture held back, a scalar: always the same noise and timesteps, nothing left out."""
         config, count = self._config, VALIDATION_TIMESTEPS
-        seen = self._data.measured([picture] * count)
+        with self._text_numbers():
+            seen = self._data.measured([picture] * count)
         shape, device = seen.latents.shape[1:], seen.latents.device
         drawn = [torch.randn(shape, generator=generator(config.seed, "validation", picture, i)) for i in range(count)]
         timesteps = torch.tensor([timestep_at((i + 0.5) / count, config) for i in range(count)])
