@@ -54,7 +54,8 @@ class TrainConfig:
     targets: Targets = "kohya"
     """`kohya`: every linear layer of the UNet's transformers (722 in SDXL); `attention`: q, k, v, out only (560)."""
     conv_rank: int = 0
-    """Inner width of LoRA pairs on the UNet's 3x3 convolutions (LoCon, kohya: conv_dim); 0 leaves them alone."""
+    """Inner width of LoRA pairs on the UNet's 3x3 convolutions (LoCon, kohya: conv_dim); the layers beside them in the
+    same blocks get `rank`; 0 leaves all of these alone."""
     conv_alpha: float = 1.0
     """As `alpha`, for the convolutions."""
     decompose: bool = False

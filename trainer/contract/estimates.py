@@ -13,6 +13,8 @@ PARAMETERS_PER_RANK: Mapping[str, int] = MappingProxyType({"kohya": 2_659_840, "
 """LoRA parameters per rank on SDXL's UNet: sums of in + out features over kohya's 722 modules, or 560 of attention."""
 CONVOLUTIONS_PER_RANK = 355_840
 """On its 3x3 convolutions in residual blocks and samplers: 9 in + out channels each."""
+BESIDE_CONVOLUTIONS_PER_RANK = 58_560
+"""On the residual blocks' time projections and 1x1 convolutions, which LoCon takes along at the LoRA's own rank."""
 TEXT_ENCODER_1_PER_RANK, TEXT_ENCODER_2_PER_RANK = 165_888, 737_280
 """On the text encoders: in + out features of q, k, v, out and both layers of the MLP, 12 and 32 times."""
 _BYTES: Mapping[str, int] = MappingProxyType({"fp16": 2, "bf16": 2, "fp32": 4})
@@ -58,6 +60,7 @@ def checkpoint_epochs(epochs: int, every: int) -> list[int]:
 def file_bytes(config: TrainConfig) -> int:
     """Size of one LoRA file on SDXL, in bytes, without the header and DoRA's magnitudes (below 2 % at rank 32)."""
     parameters = config.rank * PARAMETERS_PER_RANK[config.targets] + config.conv_rank * CONVOLUTIONS_PER_RANK
+    parameters += config.rank * BESIDE_CONVOLUTIONS_PER_RANK * bool(config.conv_rank)
     parameters += config.rank * TEXT_ENCODER_1_PER_RANK * config.text_encoder_1
     parameters += config.rank * TEXT_ENCODER_2_PER_RANK * config.text_encoder_2
     return parameters * _BYTES[config.file_precision]

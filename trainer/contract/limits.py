@@ -90,6 +90,7 @@ def _rules(config: TrainConfig) -> tuple[tuple[str, bool, str], ...]:
             f"must be a multiple of bucket_step ({step}), not {config.resolution}",
         ),
         ("bucket_max", config.bucket_max >= config.resolution, "must not be below resolution"),
+        ("bucket_min", config.bucket_min <= config.bucket_max, "must not be above bucket_max"),
         ("max_timestep", config.max_timestep > config.min_timestep, "must be above min_timestep"),
         ("debiased", not (config.debiased and config.min_snr_gamma), "does not go together with min_snr_gamma"),
         (

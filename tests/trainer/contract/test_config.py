@@ -54,6 +54,13 @@ def test_any_values_are_a_valid_config_or_a_sentence(values):
         ({"epochs": 0}, "between 1 and"),
         ({"bucket_step": 12}, "multiple of 8"),
         ({"resolution": 1000}, "multiple of bucket_step"),
+        ({"bucket_max": 512}, "not be below resolution"),
+        ({"bucket_min": 2112}, "not be above bucket_max"),
+        ({"min_timestep": 500, "max_timestep": 500}, "above min_timestep"),
+        ({"debiased": True, "min_snr_gamma": 5.0}, "not go together with min_snr_gamma"),
+        ({"adaptive_noise_scale": 0.01}, "noise_offset above 0"),
+        ({"patience": 3}, "validation_share above 0"),
+        ({"zero_terminal_snr": True, "prediction": "epsilon"}, "velocity"),
     ],
 )
 def test_a_wrong_setting_is_named_with_what_is_allowed(values, words):

@@ -10,6 +10,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 
 from tests.trainer.support.single_file import ldm_name
 from trainer.contract.config import TrainConfig
+from trainer.contract.estimates import file_bytes
 from trainer.formats.kohya_names import kohya_name, module_path
 from trainer.formats.single_file import sdxl_config_folder
 from trainer.model.lora_targets import is_spatial, text_targets, unet_targets
@@ -70,6 +71,16 @@ def test_a_rank_for_convolutions_adds_what_sd_scripts_adds(unet):
     assert not {"conv_in", "conv_out", "time_embedding.linear_1", "add_embedding.linear_1"} & set(paths)
     attention = TrainConfig(targets="attention", conv_rank=8)
     assert len(unet_targets(unet, attention)) == 560 + 66
+
+
+@pytest.mark.parametrize("changes", [{}, {"targets": "attention", "conv_rank": 8}, {"conv_rank": 4}], ids=str)
+def test_a_files_size_is_estimated_from_these_modules(unet, encoders, changes):
+    config = TrainConfig(**changes, rank=16, text_encoder_1=True, text_encoder_2=True, file_precision="fp16")
+    layers = [unet.get_submodule(path) for path in unet_targets(unet, config)]
+    layers += [encoder.get_submodule(path) for encoder in encoders.values() for path in text_targets(encoder)]
+    ranks = [config.conv_rank if is_spatial(layer) else config.rank for layer in layers]
+    widths = [layer.weight[0].numel() + len(layer.weight) for layer in layers]
+    assert file_bytes(config) == 2 * sum(rank * width for rank, width in zip(ranks, widths, strict=True))
 
 
 def test_all_788_have_the_name_of_their_weight_in_a_single_file(unet):
