@@ -70,14 +70,13 @@ class Retention:
     def _remove_runs(self, job_id: str) -> None:
         """Attempts and pictures of an old job go; its description and the library's LoRA file stay."""
         folder = self._config.paths.jobs / job_id
-        for path in (folder / "attempts", folder / "dataset"):
-            try:
-                if path.is_dir():
-                    forget_job(self._config.paths.cache, folder)
-                    shutil.rmtree(path)
-                    log.info("removed the %s of job %s: it ended long ago", path.name, job_id)
-            except OSError as error:
-                log.warning("%s could not be removed: %s", path, error)
+        try:
+            if (folder / "attempts").is_dir():
+                shutil.rmtree(folder / "attempts")
+                log.info("removed the attempts of job %s: it ended long ago", job_id)
+            forget_job(self._config.paths.cache, folder)
+        except OSError as error:
+            log.warning("job %s could not be cleaned up: %s", job_id, error)
 
 
 def _remove_unless_trained(folder: JobFolder) -> None:

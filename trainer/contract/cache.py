@@ -1,7 +1,7 @@
 """The cache of latents as far as its host deals with it: where it is, how large it may grow, and how it forgets.
 
-A latent shows the picture it comes from. So all of a picture's entries lie in one folder named by its sha256, and
-whoever deletes a job's pictures removes these folders too.
+A latent shows the picture it comes from. So all of a picture's entries lie in one folder named by its sha256, and a
+job's pictures are deleted by `forget_job`, which removes these folders too, also under a trainer that still encodes.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from trainer.contract.errors import InvalidConfig
 FOLDER, BYTES = "LORELEI_CACHE", "LORELEI_CACHE_BYTES"
 """Environment variables for hosts; the command line's options beat them."""
 DEFAULT_BYTES = 2_000_000_000
-"""About 4000 pictures at 1024 x 1024."""
+"""About 3,800 pictures at 1024 x 1024."""
 _FORGOTTEN = ".forgotten-"
+_LEAVING = "dataset.leaving"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +66,16 @@ def forget(cache: Path, pictures: Iterable[str]) -> None:
 
 
 def forget_job(cache: Path, job: Path) -> None:
-    """Remove every entry of the pictures in a job folder; to be called before they go themselves. OSError passes.
+    """Remove the pictures of a job folder and every entry of them; a call cut short is made good by another.
 
-    Latents only ever come from job folders: who calls this for each one that is removed leaves nothing behind.
+    The pictures go first. A trainer that still runs looks behind each entry it has written whether its picture is there
+    (`LatentEncoder`), and takes the entry back if not: so it sees that the picture is gone, or its entry is found here.
+    Only a kill -9 between its two acts would leave an entry, until the cache evicts it. Latents only ever come from job
+    folders: who calls this for each one that is removed leaves nothing behind. OSError passes.
     """
-    dataset = job / "dataset"
-    if dataset.is_dir():
-        forget(cache, [path.stem for path in dataset.iterdir()])
+    leaving = job / _LEAVING
+    with suppress(FileNotFoundError):
+        os.rename(job / "dataset", leaving)  # not just removed: its names say what there is to forget
+    if leaving.is_dir():
+        forget(cache, [path.stem for path in leaving.iterdir()])
+        shutil.rmtree(leaving)

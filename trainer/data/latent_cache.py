@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from trainer.contract.cache import CacheOptions, group
+from trainer.contract.cache import CacheOptions, forget, group
 from trainer.contract.durable import share_with_group, write_atomic
 from trainer.contract.errors import ChannelError
 
@@ -61,6 +61,13 @@ class LatentCache:
             write_atomic(path, save({"latent": latent.contiguous(), "sha256": digest}))
         except (OSError, ChannelError) as error:
             _log.warning("a latent is not kept in the cache: %s", error)
+
+    def forget(self, picture: str) -> None:
+        """Remove all latents of a picture (its sha256); a disk that refuses is told to the log."""
+        try:
+            forget(self._folder, [picture])
+        except OSError as error:
+            _log.warning("a latent of a deleted picture could not be removed from the cache: %s", error)
 
     def trim(self) -> None:
         """Remove what was not used for longest until the cache is within its limit."""

@@ -63,6 +63,8 @@ class LatentEncoder:
             return known.to(self._vae.device)
         latent = self._encode(picture, fit)
         self._cache.put(picture.stem, key, latent.cpu())
+        if not picture.exists():  # deleted meanwhile, perhaps before there was an entry to delete with it
+            self._cache.forget(picture.stem)
         return latent
 
     @torch.no_grad()

@@ -9,7 +9,7 @@ import torch
 from diffusers import AutoencoderKL
 from PIL import Image
 
-from trainer.contract.cache import CacheOptions, forget, group
+from trainer.contract.cache import CacheOptions, forget, forget_job, group
 from trainer.contract.durable import write_atomic
 from trainer.data.buckets import Bucket, fit
 from trainer.data.latent_cache import LatentCache
@@ -191,3 +191,60 @@ def test_a_forgotten_picture_leaves_nothing(vae, picture, options, encodings):
     forget(options.folder / "nowhere", [picture.stem])
     encoder.encode(picture, FIT)
     assert len(encodings) == 3
+
+
+# --- a job deleted under its trainer --------------------------------------------------------------------------------
+@pytest.fixture
+def job(picture, tmp_path):
+    (tmp_path / "job" / "dataset").mkdir(parents=True)
+    return tmp_path / "job"
+
+
+@pytest.fixture
+def own(picture, job):
+    return picture.rename(job / "dataset" / picture.name)
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["before the entry is written", "after"])
+def test_a_trainer_leaves_no_latent_of_a_job_deleted_meanwhile(vae, job, own, options, monkeypatch, late):
+    def overtaken(path, data):
+        if late:
+            write_atomic(path, data)
+        forget_job(options.folder, job)
+        if not late:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(path, data)
+
+    monkeypatch.setattr("trainer.data.latent_cache.write_atomic", overtaken)
+    assert LatentEncoder(vae, "fp32", LatentCache(options)).encode(own, FIT).isfinite().all()
+    assert entries(options) == []
+    assert list(job.iterdir()) == []
+
+
+def test_the_pictures_of_a_job_go_before_their_latents(vae, job, own, options, monkeypatch):
+    """Or else one encoded in between would be kept; what was cut short is ended by the next call."""
+    LatentEncoder(vae, "fp32", LatentCache(options)).encode(own, FIT)
+
+    def cut_short(*_):
+        assert not own.exists()
+        raise OSError("cut short")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("trainer.contract.cache.forget", cut_short)
+        with pytest.raises(OSError, match="cut short"):
+            forget_job(options.folder, job)
+    assert len(entries(options)) == 1
+    for _ in range(2):
+        forget_job(options.folder, job)
+    assert entries(options) == []
+    assert list(job.iterdir()) == []
+
+
+def test_a_cache_that_cannot_forget_is_told_to_the_log(vae, own, options, monkeypatch, caplog):
+    def refused(*_):
+        raise PermissionError("no")
+
+    monkeypatch.setattr("trainer.data.latent_cache.forget", refused)
+    monkeypatch.setattr("trainer.data.latent_cache.write_atomic", lambda path, _: own.unlink())
+    LatentEncoder(vae, "fp32", LatentCache(options)).encode(own, FIT)
+    assert "could not be removed" in caplog.text
