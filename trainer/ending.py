@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from trainer.contract.errors import ChannelError, ContractError, InvalidConfig, InvalidJob, StaleAttempt
 from trainer.contract.events import Body, Failed, Finished, Paused
 from trainer.contract.exits import Exit
-from trainer.errors import TrainerError
+from trainer.errors import LostProcess, TrainerError
 from trainer.training.loop import Loop
 from trainer.training.report import Reporter
 
@@ -83,6 +83,8 @@ def ending_of(error: Exception, state_step: int) -> Body:
     _log.error("the attempt failed", exc_info=error)
     if _is_disk_full(error):
         return paused_at("disk-full", state_step)
+    if isinstance(error, LostProcess):
+        return error.failed
     if isinstance(error, TrainerError):
         return Failed(code=error.code, message=str(error), retry=error.retry)
     if isinstance(error, (InvalidJob, InvalidConfig)):

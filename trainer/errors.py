@@ -9,7 +9,8 @@ TrainerError
 ├── OutOfMemory    out-of-memory   the device's memory is too small for these settings
 ├── NoDevice       no-device       the GPU asked for is not there
 ├── LoraFileError  lora-file       a LoRA file cannot be written, or is not one that can be read
-└── MissingExtra   missing-extra   a Python package the trainer needs is not installed
+├── MissingExtra   missing-extra   a Python package the trainer needs is not installed
+└── LostProcess    (its own)       another process of the same training ended
 
 Foreign errors are mapped once, where they enter: loading in `trainer.model.base`, pictures in `trainer.data.pictures`,
 the device's memory in `trainer.model.device`. This module imports nothing heavy.
@@ -18,6 +19,8 @@ the device's memory in `trainer.model.device`. This module imports nothing heavy
 from __future__ import annotations
 
 from typing import ClassVar
+
+from trainer.contract.events import Failed
 
 
 class TrainerError(Exception):
@@ -115,3 +118,12 @@ class MissingExtra(TrainerError):
             f"The trainer needs the Python package {package}; install it with pip install 'lorelei[{extra}]'."
         )
         self.package = package
+
+
+class LostProcess(TrainerError):
+    """Another process of the same training ended."""
+
+    def __init__(self, failed: Failed) -> None:
+        """`failed` is how this training ends by that."""
+        super().__init__(failed.message)
+        self.failed = failed

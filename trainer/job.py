@@ -21,40 +21,25 @@ from safetensors import SafetensorError
 from trainer.contract.cache import CacheOptions
 from trainer.contract.channel import JobChannel
 from trainer.contract.config import TrainConfig
-from trainer.contract.errors import ContractError, InvalidJob, StaleAttempt
+from trainer.contract.errors import ContractError, StaleAttempt
 from trainer.contract.estimates import total_steps
 from trainer.contract.events import Body, Caching, Claimed, Preparing, Resumed
 from trainer.contract.exits import Exit
 from trainer.contract.spec import JobSpec
-from trainer.data.caption import tags_change
-from trainer.data.dataset import TrainingSet, encode_all
-from trainer.data.latent_cache import LatentCache
-from trainer.data.latents import LatentEncoder
 from trainer.data.sampler import Sampler
-from trainer.data.texts import texts_for, trains_text
 from trainer.ending import completed, ending_of, paused, paused_at, stopped, stopped_early, tell_end
 from trainer.errors import OtherSettings
 from trainer.formats.metadata import TrainingProgress
 from trainer.machine import version
-from trainer.model.base import BaseModel, load_base
-from trainer.model.device import (
-    Numbers,
-    device_errors,
-    device_name,
-    pick_device,
-    pick_numbers,
-    prepare_device,
-    release_cached,
-)
-from trainer.model.lora import attach_lora
+from trainer.model.base import BaseModel
+from trainer.model.device import Numbers, device_errors, device_name, pick_devices
+from trainer.parallel.team import Team
 from trainer.seeing.history import History
 from trainer.seeing.viewer import Viewer
 from trainer.training.keeper import Keeper
 from trainer.training.learner import Learner
-from trainer.training.lifeline import LOADING
 from trainer.training.loop import Loop
-from trainer.training.objective.diffusion import as_configured
-from trainer.training.optim.packages import check_optimizer
+from trainer.training.prepare import Progress, prepare
 from trainer.training.report import Reporter
 from trainer.training.state import Position, check_settings, load_state
 from trainer.training.wishes import Asked, Wishes, extended
@@ -69,13 +54,15 @@ def run_job(
     service: str = "by hand",
     stop: threading.Event | None = None,
     cache: CacheOptions | None = None,
+    team: Team | None = None,
 ) -> Exit:
     """Train one attempt of a job; returns how it ended, which the attempt's last event says too.
 
-    `stop` is set to have the attempt write its state and leave (SIGTERM); `cache` keeps latents for later jobs.
+    `stop` is set to have the attempt write its state and leave (SIGTERM); `cache` keeps latents for later jobs;
+    `team` has processes of its own, that share the work and end with the attempt.
     """
     report = Reporter(channel)
-    with report.beating(), closing(_Attempt(channel, report, stop, cache)) as attempt:
+    with report.beating(), closing(_Attempt(channel, report, stop, cache, team or Team())) as attempt:
         try:
             ending = attempt.train(device, service)
         except StaleAttempt as stale:
@@ -88,14 +75,20 @@ def run_job(
         return tell_end(report, ending)
 
 
-class _Attempt:
+class _Attempt(Progress):
     """The acts of one attempt, in order."""
 
     def __init__(
-        self, channel: JobChannel, report: Reporter, stop: threading.Event | None, cache: CacheOptions | None
+        self,
+        channel: JobChannel,
+        report: Reporter,
+        stop: threading.Event | None,
+        cache: CacheOptions | None,
+        team: Team,
     ) -> None:
         self._channel = channel
         self._cache = cache
+        self._team = team
         self._report = report
         self._wishes = Wishes(channel, stop)
         self._earlier_step: int | None = None
@@ -109,16 +102,17 @@ class _Attempt:
 
     def train(self, device_wanted: str, service: str) -> Body:
         """Everything up to the terminal event, which is returned for the caller to tell."""
-        device = pick_device(device_wanted)
+        devices = pick_devices(device_wanted, self._team.size)
         spec = self._channel.spec()
-        self._report.tell(Claimed(service=service, pid=os.getpid(), device=device_name(device), version=version()))
+        self._report.tell(Claimed(service=service, pid=os.getpid(), device=device_name(devices[0]), version=version()))
         answered = self._channel.commands_done()
         earlier = [command for command in self._channel.commands(0) if command.number <= answered]
         config = extended(spec.config, earlier)
         try:
             self._earlier_step = next((step for step, _, _ in self._channel.states()), None)
             self._check()
-            loop = self._loop = self._prepare(spec, config, device, answered)
+            self._team.start(devices)
+            loop = self._loop = self._prepare(spec, config, devices[0], answered)
         except Asked as asked:
             return stopped_early() if asked.ending == "stopped" else paused_at(asked.ending, self.state_step)
         try:
@@ -128,33 +122,25 @@ class _Attempt:
             return stopped(loop) if asked.ending == "stopped" else paused(loop, asked.ending)
 
     def close(self) -> None:
-        """Nothing more is written."""
+        """Nothing more is written, and nobody works any more."""
+        self._team.close()
         if self._viewer is not None:
             self._viewer.close()
 
     # --- before the first step --------------------------------------------------------------------------------------
     def _prepare(self, spec: JobSpec, config: TrainConfig, device: torch.device, answered: int) -> Loop:
         """Load, encode, attach, resume. Raises Asked when the run is asked to end meanwhile."""
-        check_optimizer(config.optimizer)
-        if config.batch_size > spec.images_per_epoch:
-            raise InvalidJob(
-                f"batch_size {config.batch_size} is more than the {spec.images_per_epoch} pictures of an epoch"
-            )
-        numbers = pick_numbers(config.precision, device)
-        prepare_device(device)
+        ready = prepare(spec, config, device, self._channel.picture, progress=self, cache=self._cache, team=self._team)
+        learner, data = ready.learner, ready.data
         with device_errors(config.batch_size):
-            self._doing(LOADING)
-            base = as_configured(load_base(spec.base, device=device, dtype=numbers.base, vae=spec.vae), config)
-            self._doing("encoding the pictures")
-            data = self._encode(spec, config, base)
-            self._doing("attaching the LoRA")
-            weights = attach_lora(base, config, config.seed, dtype=numbers.lora)
-            learner = Learner(base, weights, data, config, numbers)
             position, history = self._resume(learner, config)
+        if self._team.size > 1:
+            self.doing("waiting for the other processes")
+        self._team.join(self._check)
         sampler = Sampler.of(data.buckets, data.repeats, config)
         self._viewer = Viewer(self._channel, spec.name, history)
-        progress = partial(_progress, base, numbers, sampler)
-        keeper = Keeper(self._channel, self._report, spec, base, learner, self._viewer, progress)
+        progress = partial(_progress, ready.base, ready.numbers, sampler)
+        keeper = Keeper(self._channel, self._report, spec, ready.base, learner, self._viewer, progress)
         keeper.settings(config)
         return Loop(
             channel=self._channel,
@@ -170,24 +156,14 @@ class _Attempt:
             state_step=position.step,
         )
 
-    def _doing(self, what: str) -> None:
+    def doing(self, what: str) -> None:
+        """A part of the preparation begins. Raises Asked."""
         self._check()
         self._report.begin(what)
         self._report.tell(Preparing(doing=what))
 
-    def _encode(self, spec: JobSpec, config: TrainConfig, base: BaseModel) -> TrainingSet:
-        """The training set; afterwards the encoders leave the GPU unless texts change from step to step."""
-        encoder = LatentEncoder(base.vae, config.vae_precision, LatentCache(self._cache) if self._cache else None)
-        texts = texts_for(base, spec, config)
-        data = encode_all(spec, self._channel.picture, config, encoder, texts, self._encoded)
-        base.vae.to("cpu")
-        if not tags_change(config) and not trains_text(config):
-            base.text_encoder.to("cpu")
-            base.text_encoder_2.to("cpu")
-        release_cached(base.unet.device)
-        return data
-
-    def _encoded(self, done: int, total: int) -> None:
+    def encoded(self, done: int, total: int) -> None:
+        """So many pictures are encoded. Raises Asked."""
         self._check()
         self._report.begin("encoding the pictures")
         self._report.tell(Caching(done=done, total=total))
@@ -209,6 +185,7 @@ class _Attempt:
                 learner.load(state.tensors, state.values)
             except (ValueError, KeyError) as error:
                 raise OtherSettings("its weights are of another shape") from error
+            self._team.begin_load(folder)
             position = state.position
             self._report.tell(Resumed(epoch=position.epoch, step=position.step, from_attempt=attempt))
             return position, state.history

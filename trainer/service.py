@@ -45,6 +45,8 @@ class ServiceOptions:
     once: bool = False
     """Leave when nothing waits any more."""
     patience: Patience = field(default_factory=Patience)
+    processes: int = 1
+    """That share each training."""
     cache: CacheOptions | None = None
     """Where its trainings keep latents for later ones."""
 
@@ -58,6 +60,8 @@ def start_trainer(assignment: Assignment, options: ServiceOptions) -> Child:
     command += ["--device", options.device, "--service", options.name, "--parent", str(os.getpid())]
     if options.cache is not None:
         command += ["--cache", str(options.cache.folder), "--cache-bytes", str(options.cache.limit)]
+    if options.processes > 1:
+        command += ["--processes", str(options.processes)]
     command.append("--debug")  # its stderr is the host's trainer.log, where tracebacks belong
     return Child(assignment, command, options.patience)
 

@@ -29,12 +29,13 @@ INTERRUPTED = Failed(
     retry=True,
 )
 """The last event of an attempt that ended because its service did, and had no time to say so itself."""
-_HUNG = Failed(
+HUNG = Failed(
     code="hung",
     message="The training gave no sign of life any more and was ended; "
     "another attempt goes on from the last saved state.",
     retry=True,
 )
+"""The last event of an attempt that no longer answered."""
 _log = logging.getLogger(__name__)
 
 
@@ -86,7 +87,7 @@ class Child:
                 reason, kill_at = INTERRUPTED, self._ask_to_leave(now + self._patience.stopping)
             elif kill_at is None and now - news_at > (self._patience.silence if size else self._patience.starting):
                 _log.warning("process %d gave no sign of life for %.0f s", self._process.pid, now - news_at)
-                reason, kill_at = _HUNG, self._ask_to_leave(now + self._patience.dying)
+                reason, kill_at = HUNG, self._ask_to_leave(now + self._patience.dying)
             elif kill_at is not None and now > kill_at:
                 self._kill_all()
 
@@ -110,7 +111,7 @@ class Child:
         return code
 
 
-def speak_for(code: int) -> Failed:
+def speak_for(code: int, who: str = "The trainer") -> Failed:
     """The last event of a process that ended with `code` (negative: by that signal) and said nothing itself."""
     if code == -signal.SIGKILL:
         reason = "was killed (signal 9), often the machine ran out of memory"
@@ -122,7 +123,7 @@ def speak_for(code: int) -> Failed:
     else:
         reason = f"ended with exit code {code} before it could say why (its host finds more in trainer.log)"
     return Failed(
-        code="crashed", message=f"The trainer {reason}; another attempt goes on from the last saved state.", retry=True
+        code="crashed", message=f"{who} {reason}; another attempt goes on from the last saved state.", retry=True
     )
 
 
@@ -133,10 +134,10 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def follow(parent: int) -> bool:
-    """Have this process get SIGTERM when its parent dies; False when the parent is gone already. Linux only."""
+def follow(parent: int, by: int = signal.SIGTERM) -> bool:
+    """Have this process get that signal when its parent dies; False when the parent is gone already. Linux only."""
     if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, by)
     return os.getppid() == parent
 
 

@@ -26,7 +26,17 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=version())
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_add_train, _add_run, _add_serve, _add_sample, _add_inspect, _add_convert, _add_import, _add_export):
+    for add in (
+        _add_train,
+        _add_run,
+        _add_serve,
+        _add_sample,
+        _add_inspect,
+        _add_convert,
+        _add_import,
+        _add_export,
+        _add_follow,
+    ):
         add(commands, common)
     return parser
 
@@ -65,6 +75,7 @@ def _add_train(commands: _Commands, common: argparse.ArgumentParser) -> None:
     )
     train.set_defaults(service="by hand")
     _add_device(train)
+    _add_processes(train)
     _add_cache(train)
 
 
@@ -92,6 +103,7 @@ def _add_run(commands: _Commands, common: argparse.ArgumentParser) -> None:
     run.add_argument("--out", type=Path, metavar="DIR", help="copy the finished LoRA file there, never over another")
     run.add_argument("--parent", type=_positive, metavar="PID", help=argparse.SUPPRESS)
     _add_device(run)
+    _add_processes(run)
     _add_cache(run)
 
 
@@ -111,6 +123,7 @@ def _add_serve(commands: _Commands, common: argparse.ArgumentParser) -> None:
         help="end a training that has told nothing for so long (default: 120)",
     )
     _add_device(serve)
+    _add_processes(serve)
     _add_cache(serve)
 
 
@@ -161,6 +174,28 @@ def _add_device(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="auto, cpu, cuda or cuda:N (default: auto, a GPU if there is one)",
     )
+
+
+def _add_processes(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--processes",
+        type=int,
+        choices=range(1, 17),
+        default=1,
+        metavar="N",
+        help="share each step among N processes: --device and the GPUs numbered next, or the CPU's cores (default: 1)",
+    )
+
+
+def _add_follow(commands: _Commands, common: argparse.ArgumentParser) -> None:
+    """The other processes of a training, which its first one starts; without a help text it is not listed."""
+    follow = commands.add_parser("follow", parents=[common])
+    follow.add_argument("job", type=Path)
+    follow.add_argument("--meet", type=Path, required=True)
+    for name in ("attempt", "parent", "rank", "size"):
+        follow.add_argument(f"--{name}", type=_positive, required=True)
+    _add_device(follow)
+    _add_cache(follow)
 
 
 def _add_cache(parser: argparse.ArgumentParser) -> None:

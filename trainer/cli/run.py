@@ -47,7 +47,7 @@ def open_next_attempt(job: JobFolder) -> int:
 def train_attempt(job: JobFolder, attempt: int, args: argparse.Namespace, say: Callable[[str], None]) -> Exit:
     """Train an open attempt with its progress shown; SIGTERM and Ctrl-C pause it with its state written.
 
-    `args` has device, service, cache, cache_bytes and out (a folder for the finished file, or None).
+    `args` has device, processes, service, cache, cache_bytes and out (a folder for the finished file, or None).
     """
     cache = cache_options(args.cache, args.cache_bytes, os.environ)
 
@@ -58,11 +58,24 @@ def train_attempt(job: JobFolder, attempt: int, args: argparse.Namespace, say: C
         if not args.verbose:
             hush_libraries()
         from trainer.job import run_job  # imports torch: seconds, in which a signal must already count
+        from trainer.parallel.leader import Leader
 
+        team = Leader(args.processes, follower_command(job, attempt, args)) if args.processes > 1 else None
         channel = ShownChannel(job.path, attempt, bar.show)
-        code = run_job(channel, device=args.device, service=args.service, stop=stop, cache=cache)
+        code = run_job(channel, device=args.device, service=args.service, stop=stop, cache=cache, team=team)
     tell_end(job, attempt, code, args.out, say)
     return code
+
+
+def follower_command(job: JobFolder, attempt: int, args: argparse.Namespace) -> list[str]:
+    """The command of another process of this training, but for its place among them."""
+    command = [sys.executable, "-m", "trainer", "follow", str(job.path), "--attempt", str(attempt)]
+    command += ["--parent", str(os.getpid()), *["-v"] * args.verbose, *["--debug"] * args.debug]
+    if args.cache is not None:
+        command += ["--cache", str(args.cache)]
+    if args.cache_bytes is not None:
+        command += ["--cache-bytes", str(args.cache_bytes)]
+    return command
 
 
 def tell_end(job: JobFolder, attempt: int, code: Exit, out: Path | None, say: Callable[[str], None]) -> None:

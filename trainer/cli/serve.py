@@ -20,6 +20,7 @@ def command(args: argparse.Namespace, _say: Callable[[str], None]) -> Exit:
     options = ServiceOptions(
         inbox=args.inbox.absolute(),
         device=args.device,
+        processes=args.processes,
         name=args.name or args.inbox.absolute().name,
         poll=args.poll,
         once=args.once,

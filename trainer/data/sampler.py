@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -58,3 +58,13 @@ class Sampler:
     def _batches(self, members: list[int], chance: random.Random) -> list[Batch]:
         chance.shuffle(members)
         return [tuple(members[i : i + self.batch_size]) for i in range(0, len(members), self.batch_size)]
+
+
+def parts(batches: Sequence[Batch], places: range) -> Iterator[tuple[Batch, int, range]]:
+    """The batches of a step as far as they lie in these places of it: each with its first place, and the rows."""
+    first = 0
+    for batch in batches:
+        rows = range(max(0, places.start - first), min(len(batch), places.stop - first))
+        if rows:
+            yield batch, first, rows
+        first += len(batch)

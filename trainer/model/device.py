@@ -17,9 +17,10 @@ from trainer.errors import NoDevice, OutOfMemory
 class Numbers:
     """The number formats of a run.
 
-    Plain torch autocast rather than accelerate's `Accelerator`: on one device the latter adds nothing to these three
-    fields, and its checkpoints keep random states in pickles. Data parallelism can still wrap the UNet from outside,
-    since the loop draws all randomness per picture of the step, never per process.
+    Plain torch autocast rather than accelerate's `Accelerator`: that adds nothing to these three fields, turns every
+    output back to fp32 (a copy), and its checkpoints keep random states in pickles. Of accelerate the process group of
+    several processes is used (`trainer.parallel.group`); the UNet needs no wrapping for them, since all randomness is
+    drawn per picture of the step, never per process.
     """
 
     base: torch.dtype
@@ -49,6 +50,14 @@ def pick_device(name: str = "auto") -> torch.device:
     if number >= torch.cuda.device_count():
         raise NoDevice(name)
     return torch.device("cuda", number)
+
+
+def pick_devices(name: str, count: int) -> list[torch.device]:
+    """Devices for so many processes: the GPU of that name and those numbered next, or all the CPU. Raises NoDevice."""
+    first = pick_device(name)
+    return [first] + [
+        pick_device(f"cuda:{first.index + k}") if first.type == "cuda" else first for k in range(1, count)
+    ]
 
 
 def pick_numbers(precision: Precision, device: torch.device) -> Numbers:

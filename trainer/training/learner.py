@@ -14,10 +14,11 @@ from torch.nn import Parameter
 
 from trainer.contract.config import TrainConfig
 from trainer.data.dataset import TrainingSet
-from trainer.data.sampler import Batch
+from trainer.data.sampler import Batch, parts
 from trainer.model.base import BaseModel
 from trainer.model.device import Numbers, device_errors
 from trainer.model.lora import put_weights, scales
+from trainer.parallel.team import Team
 from trainer.training.objective.batch import Objective
 from trainer.training.objective.diffusion import as_configured
 from trainer.training.optim.averaging import Average, evaluation_point, holding
@@ -38,11 +39,16 @@ class Learner:
         data: TrainingSet,
         config: TrainConfig,
         numbers: Numbers,
+        team: Team | None = None,
     ) -> None:
-        """Over an attached LoRA. Raises InvalidConfig, MissingExtra or BadBase for what cannot be trained."""
+        """Over an attached LoRA, alone or in a team of processes.
+
+        Raises InvalidConfig, MissingExtra or BadBase for what cannot be trained.
+        """
         self.weights = dict(weights)
         self.device: torch.device = base.unet.device
         self._config = config
+        self._team = team or Team()
         self._objective = Objective(as_configured(base, config), data, config, numbers)
         self._scales = scales(base)
         self._parts = _trained_parts(base, config)
@@ -65,20 +71,22 @@ class Learner:
 
         Every picture counts alike, however they are cut into batches, and one shown once more for preservation counts
         `preservation_weight` times as much. With fp16 a step whose gradients overflow is skipped; that, and Prodigy's
-        estimate of its rate, wait for the device.
+        estimate of its rate, wait for the device. In a team each process takes its share of the pictures, and the
+        leader gives the order. Raises OutOfMemory, and LostProcess.
         """
         pictures = sum(map(len, batches))
+        self._team.begin_step(batches, step, share)
         self._set_training(True)
         with device_errors(self._config.batch_size):
-            total = torch.zeros((), device=self.device)
-            first = 0
-            for batch in batches:
-                losses, drift = self._objective.losses(batch, step, first)
+            # Nothing, scaled: the scaler must be awake even in a process that has no picture in this step.
+            total = self._scaler.scale(torch.zeros((), device=self.device))
+            for batch, first, rows in parts(batches, self._team.share_of(pictures)):
+                losses, drift = self._objective.losses(batch, step, first, rows)
                 loss = losses.sum() / pictures
                 whole = loss + self._config.preservation_weight * drift.sum() / pictures
                 self._scaler.scale(whole).backward()  # type: ignore[no-untyped-call]
                 total += loss.detach()
-                first += len(batch)
+            total = self._team.sum(self.weights.values(), total)
             self.tally.add(total, self._update(share))
 
     def _update(self, share: float) -> Tensor:

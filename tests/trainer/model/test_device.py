@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from trainer.errors import NoDevice, OutOfMemory
-from trainer.model.device import device_errors, pick_device, pick_numbers, prepare_device, resident
+from trainer.model.device import device_errors, pick_device, pick_devices, pick_numbers, prepare_device, resident
 
 CPU = torch.device("cpu")
 
@@ -20,6 +20,14 @@ CPU = torch.device("cpu")
 def test_number_formats_on_a_cpu(precision, base, lora, autocast):
     numbers = pick_numbers(precision, CPU)
     assert (numbers.base, numbers.lora, numbers.autocast) == (base, lora, autocast)
+
+
+def test_each_process_has_the_gpu_numbered_next(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    assert list(map(str, pick_devices("cuda:1", 3))) == ["cuda:1", "cuda:2", "cuda:3"]
+    with pytest.raises(NoDevice, match="cuda:4"):
+        pick_devices("cuda:1", 4)
+    assert pick_devices("cpu", 3) == [CPU] * 3
 
 
 def test_a_gpu_that_is_not_there():

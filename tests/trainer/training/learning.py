@@ -93,7 +93,7 @@ def embed(device, prompts):
     return torch.randn(1, 7, TEXT, generator=chance).to(device), torch.randn(1, POOLED, generator=chance).to(device)
 
 
-def make_learner(encoded=None, *, folder=None, device=CPU, **settings):
+def make_learner(encoded=None, *, folder=None, device=CPU, team=None, **settings):
     """A learner over four pictures (or those given) and the small base, or the base in the folder."""
     config = TrainConfig.from_mapping({**SMALL, "learning_rate": 1e-3, **settings})
     numbers = pick_numbers(config.precision, device)
@@ -104,7 +104,7 @@ def make_learner(encoded=None, *, folder=None, device=CPU, **settings):
         live = trains_text(config)
         texts = LiveTexts(partial(encode_with_gradients, base)) if live else TextCache(partial(encode_prompts, base))
     data = TrainingSet(encoded or pictures(), texts, 0.13025, config, KeptCaptions("lisaxl"))
-    return Learner(base, attach_lora(base, config, config.seed, dtype=numbers.lora), data, config, numbers)
+    return Learner(base, attach_lora(base, config, config.seed, dtype=numbers.lora), data, config, numbers, team)
 
 
 def weights(learner):

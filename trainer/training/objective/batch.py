@@ -65,11 +65,14 @@ class Objective:
         self._diffusion = Diffusion(base)
         self._trains_text = trains_text(config)
 
-    def losses(self, batch: Batch, step: int, first: int) -> tuple[Tensor, Tensor]:
+    def losses(self, whole: Batch, step: int, place: int, rows: range | None = None) -> tuple[Tensor, Tensor]:
         """Loss of each picture of the batch `(b,)`, and of each one shown once more for preservation `(k,)`.
 
-        `first` is the place of the batch's first picture in the step.
+        `place` is that of the batch's first picture in the step. With `rows` only those pictures are shown, as they
+        would be among the others; but what dropout leaves out is drawn for them alone.
         """
+        rows = range(len(whole)) if rows is None else rows
+        batch, first = whole[rows.start : rows.stop], place + rows.start
         if self._config.dropout:
             # What is left out belongs to the step and the place as well, so that a resumed run leaves out the same.
             torch.manual_seed(derive(self._config.seed, "dropout", step, first))
@@ -77,9 +80,10 @@ class Objective:
             seen = self._data.batch(batch, step, first)
         noise = draw_noise(seen.latents, range(first, first + len(batch)), step, self._config)
         shown = self._shown(seen, noise)
-        rows = rows_to_preserve(batch, step, first, self._config, self._data.is_preserved)
-        if rows:
-            answer, drifted = self._with_preserved(shown, batch, rows, step, first)
+        drawn = rows_to_preserve(whole, step, place, self._config, self._data.is_preserved)
+        again = [row - rows.start for row in drawn if row in rows]
+        if again:
+            answer, drifted = self._with_preserved(shown, batch, again, step, first)
         else:
             answer, drifted = self._predict(shown), shown.noised.new_zeros(0)
         return self._judge(answer, seen, noise) * seen.weights, drifted
