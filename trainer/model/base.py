@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, DDPMScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
+from diffusers.loaders.single_file_utils import SingleFileComponentError
 from safetensors import SafetensorError
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
@@ -78,8 +79,11 @@ def _load(base: str, device: torch.device, dtype: torch.dtype, single_file_confi
 
 def _frozen(parts: dict[str, Any], device: torch.device, *, name: str, sha256: str) -> BaseModel:
     """The parts on the device, without gradients, in eval mode."""
-    for module in ("unet", "vae", "text_encoder", "text_encoder_2"):
-        parts[module].requires_grad_(False).eval().to(device)
+    for part in ("unet", "vae", "text_encoder", "text_encoder_2"):
+        # diffusers leaves weights that a file lacks on the meta device.
+        if any(weight.is_meta for weight in parts[part].parameters()):
+            raise BadBase(f"The base model {name!r} lacks weights of its {part}; download it again or choose another.")
+        parts[part].requires_grad_(False).eval().to(device)
     config = parts.pop("scheduler")
     if parts["unet"].config.in_channels != 4 or parts["unet"].config.addition_embed_type != "text_time":
         raise BadBase(f"The base model {name!r} has another UNet than SDXL's (inpainting?); choose an SDXL model.")
@@ -109,15 +113,27 @@ def _load_hub(hub_id: str, dtype: torch.dtype) -> dict[str, Any]:
 
 def _load_parts(source: str, name: str, dtype: torch.dtype, *, local: bool) -> dict[str, Any]:
     with _loading(name):
-        parts = {
-            part: loader.from_pretrained(
-                source, subfolder=part, local_files_only=local, **_format(Path(source) / part, dtype)
-            )
-            for part, loader in _PARTS.items()
-        }
+        parts = {part: _load_part(source, part, dtype, local=local) for part in _PARTS}
         scheduler = DDPMScheduler.load_config(source, subfolder="scheduler", local_files_only=local)
+        if not isinstance(scheduler, dict):
+            raise TypeError("scheduler_config.json is no object")
         index = StableDiffusionXLPipeline.load_config(source, local_files_only=local)
     return {**parts, "scheduler": scheduler, "zeros_for_empty_prompt": _zeros_for_empty_prompt(index)}
+
+
+def _load_part(source: str, part: str, dtype: torch.dtype, *, local: bool) -> Any:
+    """One part; raises ValueError where the libraries would only log that they fill up what is missing by chance."""
+    load = _PARTS[part].from_pretrained
+    if part.startswith("tokenizer"):
+        tokenizer = load(source, subfolder=part, local_files_only=local)
+        if len(tokenizer) < _FEWEST_TOKENS:
+            raise ValueError(f"{part} has no vocabulary")
+        return tokenizer
+    arguments = _format(Path(source) / part, dtype)
+    model, told = load(source, subfolder=part, local_files_only=local, output_loading_info=True, **arguments)
+    if missing := sorted(told["missing_keys"]):
+        raise ValueError(f"{part} lacks {len(missing)} weights, first {missing[0]}")
+    return model
 
 
 def _zeros_for_empty_prompt(index: Mapping[str, Any]) -> bool:
@@ -126,9 +142,7 @@ def _zeros_for_empty_prompt(index: Mapping[str, Any]) -> bool:
 
 
 def _format(part: Path, dtype: torch.dtype) -> dict[str, Any]:
-    """Arguments for a part with weights (a tokenizer has none); a local folder may hold only the fp16 variant."""
-    if part.name.startswith("tokenizer"):
-        return {}
+    """Arguments for a part with weights; a local folder may hold only the fp16 variant."""
     has_variant_only = any(part.glob("*.fp16.safetensors")) and not any(
         file for file in part.glob("*.safetensors") if not file.name.endswith(".fp16.safetensors")
     )
@@ -168,11 +182,26 @@ def _loading(name: str) -> Iterator[None]:
         yield
     except torch.OutOfMemoryError:
         raise
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
+    except _LIBRARIES_RAISE as error:
         raise BadBase(
             f"The base model {name!r} cannot be loaded; download it again or choose another (the log has the reason)."
         ) from error
 
+
+_LIBRARIES_RAISE = (
+    OSError,
+    SafetensorError,
+    SingleFileComponentError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    RuntimeError,
+)
+"""On files that are cut, empty, or hold something else than their names say."""
+
+_FEWEST_TOKENS = 2 * 256 + 2
+"""Each byte alone and at a word's end, begin and end of a text: what CLIP's vocabulary has before any merge."""
 
 _PARTS: Mapping[str, Any] = MappingProxyType(
     {

@@ -101,6 +101,31 @@ def test_a_missing_part(folder):
     refused(folder, "lacks text_encoder_2")
 
 
+@pytest.mark.parametrize("part", ["unet", "vae", "text_encoder", "text_encoder_2"])
+def test_weights_that_are_missing_are_not_made_up(folder, part):
+    [weights] = (folder / part).glob("*.safetensors")
+    tensors = load_file(weights)
+    del tensors[min(tensors)]
+    save_file(tensors, weights, {"format": "pt"})
+    refused(folder, "'model' cannot be loaded")
+
+
+def test_a_tokenizer_without_words_is_none(folder):
+    """transformers makes an empty vocabulary of an empty folder."""
+    for file in (folder / "tokenizer_2").iterdir():
+        file.unlink()
+    refused(folder, "'model' cannot be loaded")
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [("scheduler/scheduler_config.json", "[]"), ("tokenizer/tokenizer.json", "5"), ("vae/config.json", "{")],
+)
+def test_a_damaged_description(folder, file, text):
+    (folder / file).write_text(text)
+    refused(folder, "'model' cannot be loaded")
+
+
 @pytest.mark.parametrize("damage", ["cut", "pickle only", "other shapes"])
 def test_damaged_weights(folder, damage):
     [weights] = (folder / "unet").glob("*.safetensors")
@@ -136,7 +161,14 @@ def test_a_single_file_that_is_something_else(tmp_path):
     refused(path, "is a LoRA file")
 
 
-def test_a_single_file_that_is_cut(tiny_sdxl, tmp_path):
+def test_a_single_file_that_is_cut_or_lacks_weights(tiny_sdxl, tmp_path):
     path = write_single_file(tiny_sdxl, tmp_path / "tiny.safetensors")
-    path.write_bytes(path.read_bytes()[:-5])
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-5])
     refused(path, "cut short")
+    path.write_bytes(whole)
+    tensors = load_file(path)
+    for lost in ("first_stage_model.", "conditioner.embedders.1.model.ln_final.weight"):
+        save_file({name: tensor for name, tensor in tensors.items() if not name.startswith(lost)}, path)
+        with pytest.raises(BadBase, match="cannot be loaded|lacks weights of its text_encoder_2"):
+            load(path, single_file_config=tiny_sdxl)
