@@ -59,6 +59,8 @@ class Objective:
     def __init__(self, base: BaseModel, data: TrainingSet, config: TrainConfig, numbers: Numbers) -> None:
         """Over a base `as_configured`. Raises BadBase."""
         self._base = base
+        # Asked once: diffusers walks through all of its modules for the answer.
+        self._device: torch.device = base.unet.device
         self._data = data
         self._config = config
         self._numbers = numbers
@@ -102,7 +104,7 @@ class Objective:
 
     def forward(self) -> AbstractContextManager[None]:
         """The number formats of the UNet's forward passes, in training and in samples alike."""
-        return autocast(self._base.unet.device, self._numbers)
+        return autocast(self._device, self._numbers)
 
     def _judge(self, answer: Tensor, seen: Conditioned, noise: Noise) -> Tensor:
         errors = answer.float() - self._diffusion.target(seen.latents, noise).float()
