@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,9 @@ BYTES_OF = MappingProxyType(
     | {"I8": 1, "U8": 1, "BOOL": 1, "F8_E4M3": 1, "F8_E5M2": 1, "F8_E8M0": 1}
 )
 """Bytes per number of each dtype of a plain layout."""
+
+_SIZES = 2**63
+_DTYPE = re.compile(r"[A-Z0-9_]{1,16}")
 
 _STRANGERS: tuple[tuple[bytes, str], ...] = (
     (
@@ -80,13 +84,23 @@ def read_header(path: Path) -> Header:
     except OSError as error:
         raise LoraFileError(f"{path.name} cannot be read: {error.strerror or error}.") from error
     header = Header(*_parse(path, raw), data_start=8 + length, file_bytes=size)
-    promised = max((info.end for info in header.tensors.values()), default=0)
+    promised = _bytes_promised(path, header)
     if header.data_start + promised > size:
         missing = header.data_start + promised - size
         raise LoraFileError(f"{path.name} is cut short by {missing} bytes; download or copy it again.")
     if header.data_start + promised < size:
         raise LoraFileError(f"{path.name} has bytes behind its last tensor; it is damaged, get it again.")
     return header
+
+
+def _bytes_promised(path: Path, header: Header) -> int:
+    """Length of the tensors' bytes; raises LoraFileError where tensors overlap or leave holes, as the library does."""
+    position = 0
+    for info in sorted(header.tensors.values(), key=lambda info: (info.begin, info.end)):
+        if info.begin != position:
+            raise LoraFileError(f"{path.name} has tensors that overlap or leave holes; it is damaged, get it again.")
+        position = info.end
+    return position
 
 
 def _check_start(path: Path, start: bytes, length: int, size: int) -> None:
@@ -114,11 +128,13 @@ def _parse(path: Path, raw: bytes) -> tuple[Mapping[str, TensorInfo], Mapping[st
 
 
 def _tensor_info(entry: Mapping[str, Any]) -> TensorInfo:
-    """Raises ValueError (or what a wrong type raises) unless offsets, shape and dtype agree."""
+    """Raises ValueError (or what a wrong type raises) unless offsets, shape and dtype are such and agree."""
     begin, end = entry["data_offsets"]
-    info = TensorInfo(str(entry["dtype"]), tuple(entry["shape"]), begin, end)
-    if not all(type(number) is int and number >= 0 for number in (*info.shape, begin, end)):
-        raise ValueError("sizes must be whole numbers")
+    info = TensorInfo(entry["dtype"], tuple(entry["shape"]), begin, end)
+    if not all(type(number) is int and 0 <= number < _SIZES for number in (*info.shape, begin, end)) or end < begin:
+        raise ValueError("sizes must be whole numbers of 64 bits")
+    if not _DTYPE.fullmatch(info.dtype):
+        raise ValueError("a dtype is a short name such as BF16")
     count = 1
     for side in info.shape:
         count *= side

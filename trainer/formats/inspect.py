@@ -37,6 +37,8 @@ _PARTS = (
 _SHOWN_TEXT = 200
 """Characters of a metadata value that are shown."""
 
+_SHOWN_NAME = 100
+
 _MAGNITUDES = (".dora_scale", ".lora_magnitude_vector", ".lora_magnitude_vector.weight")
 """Ends of the names of DoRA's magnitudes."""
 
@@ -109,7 +111,7 @@ def inspect_text(path: Path) -> str:
     """The report as text of several lines; raises LoraFileError as `describe` does."""
     report = describe(path)
     lines = [
-        f"file       {report.name}",
+        f"file       {_one_line(report.name)}",
         f"size       {report.file_bytes / 1e6:.1f} MB",
         f"sha256     {report.sha256}",
         f"naming     {report.naming or 'none'}",
@@ -119,7 +121,7 @@ def inspect_text(path: Path) -> str:
         f"alpha      {_values(report.alphas)}",
         f"numbers    {', '.join(report.dtypes) or 'none'}",
         f"A1111      {a1111_version(report.metadata)}",
-        *(f"warning    {warning}" for warning in report.warnings),
+        *(f"warning    {_one_line(warning)}" for warning in report.warnings),
         f"metadata   {len(report.metadata)} entries",
         *(f"  {name} = {_one_line(text)}" for name, text in sorted(report.metadata.items())),
     ]
@@ -193,7 +195,7 @@ def _warnings(
     if any(module.startswith("lora_te1_") and "text_model" not in module for module in downs):
         yield "The first text encoder's names lack text_model; ComfyUI ignores them. Convert it to kohya's names."
     if naming == "kohya" and (unknown := [module for module in downs if not _is_sdxl(module)]):
-        yield f"{len(unknown)} modules are none of SDXL's, as {unknown[0][:_SHOWN_TEXT]}."
+        yield f"{len(unknown)} modules are none of SDXL's, as {unknown[0][:_SHOWN_NAME]}."
 
 
 def _dora_warnings(naming: str, magnitudes: int) -> Iterator[str]:

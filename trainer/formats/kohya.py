@@ -31,17 +31,18 @@ _OURS = {DOWN: lora_modules.DOWN, UP: lora_modules.UP, DORA: lora_modules.MAGNIT
 
 
 def kohya_tensors(
-    modules: LoraModules, *, layers_per_block: int, alpha: torch.dtype = torch.float32
+    modules: LoraModules, *, layers_per_block: int, alpha: torch.dtype | None = torch.float32
 ) -> dict[str, Tensor]:
     """The tensors of a kohya file, sorted by name.
 
-    alpha: number format of the alphas. fp32 unless a file is to be made again as it was: a rounded alpha would scale
-    the whole LoRA. Raises LoraFileError for a module kohya has no name for.
+    alpha: number format of the alphas, None to leave them out. fp32 unless a file is to be made again as it was: a
+    rounded alpha would scale the whole LoRA. Raises LoraFileError for a module kohya has no name for.
     """
     tensors: dict[str, Tensor] = {}
     for path, module in modules.items():
         name = kohya_name(path, layers_per_block)
-        tensors[name + ALPHA] = torch.tensor(module.alpha, dtype=alpha)
+        if alpha is not None:
+            tensors[name + ALPHA] = torch.tensor(module.alpha, dtype=alpha)
         tensors[name + DOWN] = module.down
         tensors[name + UP] = module.up
         if module.magnitudes is not None:
@@ -52,8 +53,8 @@ def kohya_tensors(
 def kohya_modules(tensors: Mapping[str, Tensor], *, layers_per_block: int, alpha: float | None = None) -> LoraModules:
     """The modules in a kohya file's tensors, the inverse of `kohya_tensors`.
 
-    alpha: of modules that have none in the file. Raises LoraFileError when such a module has none here either, when a
-    matrix is missing or does not fit the other, and for anything else than LoRAs of SDXL's modules.
+    alpha: of modules that have none in the file; None takes their rank (see `checked_module`). Raises LoraFileError
+    when a matrix is missing or does not fit the other, and for anything else than LoRAs of SDXL's modules.
     """
     strangers = [name for name in tensors if not name.endswith(_ENDS)]
     names = {name.removesuffix(end) for name in tensors for end in _ENDS if name.endswith(end)}
@@ -68,7 +69,5 @@ def kohya_modules(tensors: Mapping[str, Tensor], *, layers_per_block: int, alpha
 def _module(name: str, path: str, tensors: Mapping[str, Tensor], alpha: float | None) -> LoraModule:
     if name + ALPHA in tensors:
         alpha = alpha_of(name, tensors[name + ALPHA])
-    if alpha is None:
-        raise LoraFileError(f"the LoRA of {name!r} has no alpha, so its strength is unknown; give it with --alpha.")
     parts = {ours: tensors[name + end] for end, ours in _OURS.items() if name + end in tensors}
     return checked_module(path, parts, alpha)

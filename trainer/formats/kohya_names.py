@@ -42,20 +42,22 @@ _RESNET_BACK = {theirs: ours for ours, theirs in _RESNET.items()}
 _PARTS = {"text_encoder": TEXT_1, "text_encoder_2": TEXT_2}
 
 _ATTENTION = re.compile(
-    r"proj_in|proj_out|transformer_blocks\.\d+\.(?:attn[12]\.(?:to_[qkv]|to_out\.0)|ff\.net\.0\.proj|ff\.net\.2)"
+    r"proj_in|proj_out|transformer_blocks\.[0-9]{1,3}\.(?:attn[12]\.(?:to_[qkv]|to_out\.0)|ff\.net\.0\.proj|ff\.net\.2)"
 )
 """The modules a LoRA of SDXL's transformers can hold, as paths inside one `attentions.j`."""
 _MODULE = re.compile(
-    r"unet\.(?:(?P<way>down|up)_blocks\.(?P<block>\d+)|mid_block)"
-    r"\.(?P<kind>resnets|attentions|downsamplers|upsamplers)\.(?P<number>\d+)\.(?P<inner>.+)"
+    r"unet\.(?:(?P<way>down|up)_blocks\.(?P<block>[0-9]{1,3})|mid_block)"
+    r"\.(?P<kind>resnets|attentions|downsamplers|upsamplers)\.(?P<number>[0-9]{1,3})\.(?P<inner>.+)"
 )
-_LDM = re.compile(r"(?:(?P<way>input|output)_blocks_(?P<number>\d+)|middle_block)_(?P<slot>[0-2])_(?P<inner>.+)")
+_LDM = re.compile(r"(?:(?P<way>input|output)_blocks_(?P<number>[0-9]{1,3})|middle_block)_(?P<slot>[0-2])_(?P<inner>.+)")
 _DIFFUSERS = re.compile(
-    r"(?P<block>(?:down|up)_blocks_\d+|mid_block)"
-    r"_(?P<kind>resnets|attentions|downsamplers|upsamplers)_(?P<number>\d+)_(?P<inner>.+)"
+    r"(?P<block>(?:down|up)_blocks_[0-9]{1,3}|mid_block)"
+    r"_(?P<kind>resnets|attentions|downsamplers|upsamplers)_(?P<number>[0-9]{1,3})_(?P<inner>.+)"
 )
-_TEXT = re.compile(r"text_model\.encoder\.layers\.\d+\.(?:self_attn\.(?:[qkv]|out)_proj|mlp\.fc[12])")
-_TEXT_NAME = re.compile(r"(?:text_model_)?encoder_layers_(\d+)_(?:(self_attn)_((?:[qkv]|out)_proj)|(mlp)_(fc[12]))")
+_TEXT = re.compile(r"text_model\.encoder\.layers\.[0-9]{1,3}\.(?:self_attn\.(?:[qkv]|out)_proj|mlp\.fc[12])")
+_TEXT_NAME = re.compile(
+    r"(?:text_model_)?encoder_layers_([0-9]{1,3})_(?:(self_attn)_((?:[qkv]|out)_proj)|(mlp)_(fc[12]))"
+)
 
 
 def kohya_name(module: str, layers_per_block: int) -> str:
@@ -139,7 +141,7 @@ def _diffusers_path(name: str) -> str:
     inner, kind = match["inner"], match["kind"]
     known = set(_RESNET) if kind == "resnets" else {"conv"}
     dotted = _dotted(inner) if kind == "attentions" else inner if inner in known else ""
-    block = re.sub(r"_(\d+)$", r".\1", match["block"])
+    block = re.sub(r"_([0-9]+)$", r".\1", match["block"])
     return f"unet.{block}.{kind}.{match['number']}.{dotted}" if dotted else ""
 
 
@@ -155,7 +157,7 @@ def _text_path(name: str) -> str:
 
 def _dotted(inner: str) -> str:
     """`transformer_blocks_0_attn1_to_out_0` -> `transformer_blocks.0.attn1.to_out.0`; empty for what is none."""
-    inner = re.sub(r"transformer_blocks_(\d+)_", r"transformer_blocks.\1.", inner)
+    inner = re.sub(r"transformer_blocks_([0-9]+)_", r"transformer_blocks.\1.", inner)
     inner = re.sub(r"(attn[12])_to_", r"\1.to_", inner).replace("to_out_0", "to_out.0")
     inner = inner.replace("ff_net_0_proj", "ff.net.0.proj").replace("ff_net_2", "ff.net.2")
     return inner if _ATTENTION.fullmatch(inner) else ""

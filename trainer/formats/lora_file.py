@@ -89,4 +89,4 @@ def read_lora(path: Path) -> LoraFile:
     try:
         return LoraFile(load_file(path), dict(header.metadata))
     except (SafetensorError, OSError, ValueError) as error:
-        raise LoraFileError(f"{path.name} is damaged; get it again ({error}).") from error
+        raise LoraFileError(f"{path.name} is damaged; get it again.") from error

@@ -18,7 +18,7 @@ DOWN, UP, MAGNITUDE = ".lora_A.weight", ".lora_B.weight", ".lora_magnitude_vecto
 
 DTYPES: Mapping[FilePrecision, torch.dtype] = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
 
-_CONVOLUTION = re.compile(r"\.resnets\.\d+\.conv\w+$|samplers\.0\.conv$")
+_CONVOLUTION = re.compile(r"\.resnets\.[0-9]+\.conv\w+$|samplers\.0\.conv$")
 """Ends of the paths of SDXL's convolutions; every other module with a LoRA is linear."""
 
 
@@ -77,9 +77,11 @@ def grouped(state: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
     return modules
 
 
-def checked_module(name: str, parts: Mapping[str, Tensor], alpha: float) -> LoraModule:
+def checked_module(name: str, parts: Mapping[str, Tensor], alpha: float | None) -> LoraModule:
     """A module from its parts (as in `grouped`), with shapes as in LoraModule.
 
+    Without an alpha it acts at strength 1, as if alpha were the rank: that is how sd-scripts (networks/lora.py,
+    LoRAModule), ComfyUI (comfy/weight_adapter/lora.py) and A1111 (extensions-builtin/Lora/network.py) take a file.
     Linear layers that a file keeps as 1x1 convolutions become linear again. Raises LoraFileError when a matrix is
     missing, or when shapes do not fit each other.
     """
@@ -101,7 +103,7 @@ def checked_module(name: str, parts: Mapping[str, Tensor], alpha: float) -> Lora
                 "only magnitudes of outputs are read (LyCORIS: wd_on_output)."
             )
         magnitudes = magnitudes.flatten()
-    return LoraModule(down, up, alpha, magnitudes)
+    return LoraModule(down, up, float(down.shape[0]) if alpha is None else alpha, magnitudes)
 
 
 def alpha_of(name: str, tensor: Tensor) -> float:

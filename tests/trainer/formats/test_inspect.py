@@ -1,5 +1,6 @@
 """The report on a LoRA file: true numbers, useful warnings, no torch."""
 
+import json
 import subprocess
 import sys
 
@@ -143,10 +144,40 @@ def test_the_text_is_printable_and_bounded(tmp_path):
     assert "(100000 characters)" in text
 
 
-def test_a_damaged_file_is_an_error(tmp_path):
-    (tmp_path / "x.safetensors").write_bytes(b"nothing")
-    with pytest.raises(LoraFileError):
+def test_names_cannot_write_to_the_terminal(tmp_path):
+    text = inspect_text(written(tmp_path, kohya(name="lora_unet_\x1b[31m\n")))
+    assert "none of SDXL's" in text
+    assert all(line.isprintable() for line in text.splitlines())
+
+
+DOWN, UP = "lora_unet_middle_block_1_proj_in.lora_down.weight", "lora_unet_middle_block_1_proj_in.lora_up.weight"
+HALF = {"dtype": "F16", "shape": [2, 2], "data_offsets": [0, 8]}
+
+
+@pytest.mark.parametrize(
+    ("tensors", "message"),
+    [
+        (None, "is not a safetensors file"),
+        ({DOWN: HALF, UP: HALF}, "overlap or leave holes"),
+        ({DOWN: HALF, UP: {**HALF, "data_offsets": [12, 20]}}, "overlap or leave holes"),
+        ({DOWN: {**HALF, "shape": [10**400, 0], "data_offsets": [0, 0]}}, "damaged safetensors header"),
+        ({DOWN: {**HALF, "dtype": "\x1b[31m"}}, "damaged safetensors header"),
+        ({DOWN: {**HALF, "dtype": "F4", "data_offsets": [8, 0]}}, "damaged safetensors header"),
+    ],
+    ids=["text", "overlap", "hole", "400 digits", "dtype", "backwards"],
+)
+def test_a_damaged_file_is_an_error(tmp_path, tensors, message):
+    header = json.dumps(tensors).encode()
+    data = b"nothing" if tensors is None else len(header).to_bytes(8, "little") + header + bytes(8)
+    (tmp_path / "x.safetensors").write_bytes(data)
+    with pytest.raises(LoraFileError, match=message):
         inspect_text(tmp_path / "x.safetensors")
+
+
+def test_an_alpha_of_400_digits_in_the_metadata_is_none(tmp_path):
+    tensors = {f"{PROJ}.lora_A.weight": torch.ones(4, 6), f"{PROJ}.lora_B.weight": torch.ones(5, 4)}
+    metadata = {"lora_adapter_metadata": f'{{"unet.lora_alpha": 1{"0" * 400}}}'}
+    assert describe(written(tmp_path, tensors, metadata)).alphas == {}
 
 
 def test_it_needs_no_torch(lora):

@@ -75,10 +75,9 @@ def test_the_order_of_the_input_does_not_matter():
     assert list(one) == list(two) == sorted(one)
 
 
-def test_a_file_without_alpha_needs_one():
+def test_a_file_without_alpha_has_the_strength_1_of_other_loaders_or_the_alpha_given():
     file = {name: tensor for name, tensor in tensors().items() if not name.endswith("alpha")}
-    with pytest.raises(LoraFileError, match="has no alpha"):
-        modules(file)
+    assert [module.alpha / module.rank for module in modules(file).values()] == [1.0] * len(MODULES)
     assert {module.alpha for module in modules(file, alpha=2.5).values()} == {2.5}
     assert {module.alpha for module in modules(tensors(), alpha=2.5).values()} == {1.5}
 

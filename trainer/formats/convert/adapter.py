@@ -22,6 +22,9 @@ ADAPTER = "lora_adapter_metadata"
 """Metadata entry of diffusers' files: each part's description, its keys behind the part's name, as JSON."""
 PARTS = ("unet", "text_encoder", "text_encoder_2")
 
+_LARGEST = 1e9
+"""No rank or alpha comes near it."""
+
 _PLAIN = re.compile(r"\^?([\w.]+)\$?")
 """A pattern that is only a path; anything else could be a regular expression that takes forever."""
 
@@ -94,7 +97,8 @@ def _number(adapter: Mapping[str, Any], name: str, key: str, path: str) -> float
         if f".{path}".endswith(f".{match[1]}"):
             value = own
             break
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    # A whole number may have more digits than a float can hold; comparing it, unlike isfinite, does not mind.
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= _LARGEST:
         raise LoraFileError(f"its adapter description has no {name} for {path!r}, or one that is no number.")
     return value
 

@@ -1,6 +1,6 @@
 """kohya's form: one file, `.alpha` beside each pair, two hashes in the metadata.
 
-Own: `alpha`, the alphas' number format, and `hashes`, the `sshs_*` entries.
+Own: `alpha`, the alphas' number format, empty where there are none, and `hashes`, the `sshs_*` entries.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from trainer.errors import LoraFileError
-from trainer.formats.convert.lora import MEMORY, Lora, memory_entry, own_of, remembered
-from trainer.formats.kohya import ALPHA, kohya_modules, kohya_tensors
+from trainer.formats.convert.lora import MEMORY, Lora, at_strength_1, memory_entry, own_of, remembered
+from trainer.formats.kohya import ALPHA, DOWN, kohya_modules, kohya_tensors
 from trainer.formats.lora_file import LoraFile, file_bytes, lora_bytes
 
 LAYERS_PER_BLOCK = 2
@@ -27,24 +27,27 @@ _FORMATS: Mapping[str, torch.dtype] = {
 
 
 def read(file: LoraFile, alpha: float | None) -> Lora:
-    """The LoRA in a kohya file; `alpha` is taken for modules without one. Raises LoraFileError."""
+    """The LoRA in a kohya file; `alpha` is taken for modules without one, else their rank. Raises LoraFileError."""
     modules = kohya_modules(file.tensors, layers_per_block=LAYERS_PER_BLOCK, alpha=alpha)
+    without = {name.removesuffix(DOWN) + ALPHA for name in file.tensors if name.endswith(DOWN)} - file.tensors.keys()
     return Lora(
         modules=modules,
         metadata={name: text for name, text in file.metadata.items() if name not in (*_HASHES, MEMORY)},
         form="kohya",
         own={
-            "alpha": _alpha_format(file.tensors),
+            "alpha": _alpha_format(file.tensors) or ("" if alpha is None else "float32"),
             "hashes": {name: file.metadata[name] for name in _HASHES if name in file.metadata},
         },
         memory=remembered(file.metadata),
+        without_alpha=len(without) if alpha is None else 0,
     )
 
 
 def written(lora: Lora) -> bytes:
     """The file; raises LoraFileError for a module kohya has no name for."""
     own = own_of(lora, "kohya")
-    dtype = _FORMATS.get(str(own.get("alpha")), torch.float32)
+    left_out = own.get("alpha") == "" and at_strength_1(lora.modules)
+    dtype = None if left_out else _FORMATS.get(str(own.get("alpha")), torch.float32)
     tensors = kohya_tensors(lora.modules, layers_per_block=LAYERS_PER_BLOCK, alpha=dtype)
     metadata = {**lora.metadata, **memory_entry(lora, "kohya")}
     if "hashes" not in own:
@@ -53,11 +56,11 @@ def written(lora: Lora) -> bytes:
 
 
 def _alpha_format(tensors: Mapping[str, Tensor]) -> str:
-    """The alphas' number format; raises LoraFileError when they have several."""
+    """The alphas' number format, empty without alphas; raises LoraFileError when they have several."""
     formats = {str(tensor.dtype).removeprefix("torch.") for name, tensor in tensors.items() if name.endswith(ALPHA)}
     if len(formats) > 1:
         raise LoraFileError(f"its alphas have several number formats: {', '.join(sorted(formats))}.")
-    return formats.pop() if formats else "float32"
+    return formats.pop() if formats else ""
 
 
 def _texts(value: Any) -> dict[str, str]:

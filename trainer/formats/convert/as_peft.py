@@ -38,7 +38,10 @@ _FIXED = {
 
 
 def read(folder: Path, alpha: float | None) -> Lora:
-    """The LoRA in a folder of peft's; `alpha` is taken where a description says none. Raises LoraFileError."""
+    """The LoRA in a folder of peft's; `alpha` is taken where a description says none.
+
+    Raises LoraFileError, also without any alpha: peft's own default for it is a fixed number, not the rank.
+    """
     inner = {part: folder / part for part in PARTS if (folder / part / CONFIG).is_file()}
     folders = inner or {"": folder}
     modules: LoraModules = {}
@@ -46,6 +49,8 @@ def read(folder: Path, alpha: float | None) -> Lora:
     own: Own = {"configs": {}, "text_model": {}, "folders": bool(inner)}
     for named, place in folders.items():
         text, description = _config(place)
+        if alpha is None and "lora_alpha" not in description:
+            raise LoraFileError(f"{CONFIG} has no lora_alpha, so its strength is unknown; give it with --alpha.")
         file = read_lora(place / TENSORS)
         paths = {name: _path(name) for name in file.tensors}
         part = named or _part_of(place, paths.values())

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import torch
+
 from trainer.contract.durable import publish_folder, write_atomic
 from trainer.contract.errors import ChannelError
 from trainer.errors import LoraFileError
@@ -15,18 +17,22 @@ from trainer.formats.convert.lora import Form, Lora
 from trainer.formats.identify import stranger
 from trainer.formats.kohya_names import TEXT_1, TEXT_2, UNET
 from trainer.formats.lora_file import LoraFile, read_lora
+from trainer.formats.lora_modules import LoraModule
 
 DIFFUSERS_FILE = "pytorch_lora_weights.safetensors"
 """What diffusers calls its file in a folder."""
+
+_NUMBERS = (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2)
 
 
 def convert(source: Path, target: Path, form: Form, *, alpha: float | None = None) -> Lora:
     """Write the LoRA in `source` as `target` in another form, and return it.
 
     source: a kohya or diffusers file, or a folder of peft's or diffusers'. target: a new file, or for peft a new
-    folder; nothing is ever overwritten. alpha: taken where the source says none. A LoRA that goes there and back has
-    the same tensors and the same metadata. Raises LoraFileError for what is no LoRA of SDXL or cannot be written in
-    that form, and ChannelError when the disk refuses.
+    folder; nothing is ever overwritten. alpha: taken where the source says none; without it the rank is, as loaders do
+    (`Lora.without_alpha` counts the modules). A LoRA that goes there and back has the same tensors and the same
+    metadata. Raises LoraFileError for what is no LoRA of SDXL or cannot be written in that form, and ChannelError when
+    the disk refuses.
     """
     if target.exists() or target.is_symlink():
         raise LoraFileError(f"{target.name} is there already; choose another name.")
@@ -46,12 +52,29 @@ def convert(source: Path, target: Path, form: Form, *, alpha: float | None = Non
 def read(source: Path, alpha: float | None = None) -> Lora:
     """The LoRA in a file or folder, whose own form is found by its names. Raises LoraFileError."""
     with _named(source):
-        if source.is_dir():
-            if (source / DIFFUSERS_FILE).is_file():
-                return as_diffusers.read(read_lora(source / DIFFUSERS_FILE), alpha)
-            return as_peft.read(source, alpha)
-        file = read_lora(source)
-        return as_kohya.read(file, alpha) if _is_kohya(file) else as_diffusers.read(file, alpha)
+        lora = _read(source, alpha)
+        for name, module in lora.modules.items():
+            _check_numbers(name, module)
+        return lora
+
+
+def _read(source: Path, alpha: float | None) -> Lora:
+    if source.is_dir():
+        if (source / DIFFUSERS_FILE).is_file():
+            return as_diffusers.read(read_lora(source / DIFFUSERS_FILE), alpha)
+        return as_peft.read(source, alpha)
+    file = read_lora(source)
+    return as_kohya.read(file, alpha) if _is_kohya(file) else as_diffusers.read(file, alpha)
+
+
+def _check_numbers(name: str, module: LoraModule) -> None:
+    """Raise LoraFileError for weights in a format that is none of weights, and for NaN and infinities."""
+    for tensor in (module.down, module.up, *([] if module.magnitudes is None else [module.magnitudes])):
+        if tensor.dtype not in _NUMBERS:
+            kind = str(tensor.dtype).removeprefix("torch.")
+            raise LoraFileError(f"the weights of {name!r} are {kind}, which no LoRA has; it is damaged, get it again.")
+        if not torch.isfinite(tensor.float()).all():
+            raise LoraFileError(f"the weights of {name!r} are not all numbers; its training failed, take another file.")
 
 
 def _is_kohya(file: LoraFile) -> bool:

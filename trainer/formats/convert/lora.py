@@ -30,6 +30,8 @@ class Lora:
     """What only its form says."""
     memory: dict[Form, Own]
     """What the forms it had before said, in that order."""
+    without_alpha: int = 0
+    """Modules whose alpha neither the file nor the caller says: they act at strength 1."""
 
 
 def remembered(metadata: Mapping[str, str]) -> dict[Form, Own]:
@@ -51,6 +53,11 @@ def memory_entry(lora: Lora, form: Form) -> dict[str, str]:
     been = [*lora.memory, lora.form]
     earlier = been[: been.index(form)] if form in been else been
     return {MEMORY: json.dumps({known: own_of(lora, known) for known in earlier})} if earlier else {}
+
+
+def at_strength_1(modules: LoraModules) -> bool:
+    """True when a file without alphas would say the same."""
+    return all(module.alpha == module.rank for module in modules.values())
 
 
 def own_of(lora: Lora, form: Form) -> Own:

@@ -10,6 +10,8 @@ from safetensors.torch import load_file, save_file
 from tests.trainer.formats.convert.conftest import METADATA
 from trainer.__main__ import main
 from trainer.formats.convert.files import convert, read
+from trainer.formats.header import read_header
+from trainer.formats.lora_file import read_lora
 
 PROJ = "lora_unet_input_blocks_4_1_proj_in"
 DIFFUSERS = "unet.down_blocks.1.attentions.0.proj_in"
@@ -45,11 +47,11 @@ WRONG = {
     "an unknown module": (pair("lora_unet_input_blocks_0_0"), "is not a module of SDXL"),
     "ranks that do not fit": (pair(PROJ, up=(8, 3)), "do not fit each other: (4, 6) and (8, 3)"),
     "half a pair": ({f"{PROJ}.lora_up.weight": torch.ones(8, 4), f"{PROJ}.alpha": torch.tensor(1.0)}, "lacks one of"),
-    "no alpha": ({name: t for name, t in pair(PROJ).items() if "alpha" not in name}, "has no alpha"),
-    "no alpha in diffusers' form": (
-        {name: t for name, t in pair(DIFFUSERS, ends=PEFT_ENDS).items() if "alpha" not in name},
-        "does not say the alpha of its unet",
-    ),
+    "a block of 5000 digits": (pair(f"lora_unet_input_blocks_{'1' * 5000}_1_proj_in"), "is not a module of SDXL"),
+    "a layer in other digits": (pair("lora_te1_text_model_encoder_layers_٤_mlp_fc1"), "is not a module of SDXL"),
+    "no number": (pair(PROJ) | {f"{PROJ}.lora_up.weight": torch.full((8, 4), torch.nan)}, "are not all numbers"),
+    "infinite": (pair(PROJ) | {f"{PROJ}.dora_scale": torch.full((8, 1), torch.inf)}, "are not all numbers"),
+    "whole numbers": (pair(PROJ) | {f"{PROJ}.lora_down.weight": torch.ones(4, 6, dtype=torch.int8)}, "int8, which no"),
     "an alpha in diffusers' form": (pair(DIFFUSERS, ends=PEFT_ENDS), "proj_in.alpha' is not a LoRA matrix"),
     "magnitudes of inputs": (pair(PROJ) | {f"{PROJ}.dora_scale": torch.ones(1, 6)}, "6 magnitudes for 8 outputs"),
     "alphas of several formats": (
@@ -81,14 +83,23 @@ def test_a_damaged_file_gets_a_sentence(plain_file, tmp_path, capsys):
     assert "cannot be read" in told(capsys, tmp_path / "none.safetensors", tmp_path / "y", "--to", "peft")
 
 
-def test_a_given_alpha_helps_a_file_that_has_none(plain_file, tmp_path, capsys):
+@pytest.mark.parametrize(("form", "target"), [("diffusers", "y.safetensors"), ("peft", "y")])
+def test_a_file_without_alpha_acts_at_strength_1_or_has_the_alpha_given(plain_file, tmp_path, capsys, form, target):
     bare = {name: tensor for name, tensor in load_file(plain_file).items() if not name.endswith("alpha")}
-    save_file(bare, tmp_path / "bare.safetensors")
-    assert "--alpha" in told(capsys, tmp_path / "bare.safetensors", tmp_path / "y.safetensors", "--to", "diffusers")
-    arguments = [tmp_path / "bare.safetensors", tmp_path / "y.safetensors", "--to", "diffusers", "--alpha", "2.5"]
-    assert main(["convert", *map(str, arguments)]) == 0
-    assert "(diffusers)" in capsys.readouterr().out
-    assert {module.alpha for module in read(tmp_path / "y.safetensors").modules.values()} == {2.5}
+    save_file(bare, tmp_path / "bare.safetensors", METADATA)
+    arguments = ["convert", str(tmp_path / "bare.safetensors"), str(tmp_path / target), "--to", form]
+    assert main(arguments) == 0
+    assert "3 modules say no alpha: taken at strength 1" in capsys.readouterr().out
+    assert {module.alpha / module.rank for module in read(tmp_path / target).modules.values()} == {1.0}
+    assert main(["convert", str(tmp_path / target), str(tmp_path / "back.safetensors"), "--to", "kohya"]) == 0
+    assert "say no alpha" not in capsys.readouterr().out
+    back = read_lora(tmp_path / "back.safetensors")
+    assert (back.metadata, back.tensors.keys()) == (METADATA, bare.keys())
+    assert all(back.tensors[name].equal(tensor) for name, tensor in bare.items())
+    arguments[2] = str(tmp_path / f"2.5{target}")
+    assert main([*arguments, "--alpha", "2.5"]) == 0
+    assert "say no alpha" not in capsys.readouterr().out
+    assert {module.alpha for module in read(tmp_path / f"2.5{target}").modules.values()} == {2.5}
     with pytest.raises(SystemExit, match="2"):
         main(["convert", "a", "b", "--to", "kohya", "--alpha", "0"])
 
@@ -117,6 +128,11 @@ def test_older_names_of_diffusers_are_read(plain_file, tmp_path):
     save_file(old, tmp_path / "old.safetensors")
     new, again = read(tmp_path / "d.safetensors").modules, read(tmp_path / "old.safetensors", alpha=92.3).modules
     assert new.keys() == again.keys()
+    silent = read(tmp_path / "old.safetensors")
+    assert (silent.without_alpha, {module.alpha for module in silent.modules.values()}) == (3, {4.0})
+    convert(tmp_path / "old.safetensors", tmp_path / "k.safetensors", "kohya")
+    convert(tmp_path / "k.safetensors", tmp_path / "again.safetensors", "diffusers")
+    assert "lora_adapter_metadata" not in read_header(tmp_path / "again.safetensors").metadata
     assert all(new[name].down.equal(module.down) for name, module in again.items())
 
 
@@ -125,6 +141,7 @@ DESCRIPTIONS = {
     "not an object": ("[]", "lora_adapter_metadata is damaged"),
     "no number": ('{"unet.lora_alpha": "x"}', "no number"),
     "infinite": ('{"unet.lora_alpha": Infinity}', "no number"),
+    "400 digits": (f'{{"unet.lora_alpha": 1{"0" * 400}, "unet.use_rslora": true}}', "no number"),
     "patterns": ('{"unet.lora_alpha": 1, "unet.alpha_pattern": [1]}', "alpha_pattern that is none"),
     "a regular expression": ('{"unet.lora_alpha": 1, "unet.alpha_pattern": {"(a+)+$": 1}}', "only module paths"),
 }
@@ -154,6 +171,8 @@ def test_folders_that_are_none_of_pefts_get_a_sentence(plain_file, tmp_path, cap
     del text["base_model.model.encoder.layers.0.mlp.fc1.alpha"]
     assert "call the folder" in refused("e", lambda f: save_file(text, f / "adapter_model.safetensors"))
     names = {"x.lora_A.weight": torch.ones(4, 6)}
+    silent = json.dumps({"peft_type": "LORA", "r": 4})
+    assert "give it with --alpha" in refused("g", lambda f: (f / "adapter_config.json").write_text(silent))
     assert "not one of peft's names" in refused("f", lambda f: save_file(names, f / "adapter_model.safetensors"))
 
 
