@@ -1,5 +1,6 @@
 """Fixtures of the trainer's tests: models that are real in structure and small in size, built once a run."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,19 @@ def tiny_sdxl(tmp_path_factory) -> Path:
     from trainer.toy.tiny import build_tiny_sdxl
 
     return build_tiny_sdxl(tmp_path_factory.mktemp("tiny-sdxl"))
+
+
+@pytest.fixture(scope="session")
+def small_sdxl(tiny_sdxl, tmp_path_factory) -> Path:
+    """The same with fewer blocks and layers still, for tests of whole jobs; do not write into it."""
+    from tests.trainer.support.networks import small_base
+
+    folder = tmp_path_factory.mktemp("small-sdxl") / "base"
+    shutil.copytree(tiny_sdxl, folder)
+    base = small_base(tiny_sdxl)
+    base.unet.save_pretrained(folder / "unet")
+    base.text_encoder_2.save_pretrained(folder / "text_encoder_2")
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -38,8 +38,8 @@ def losses(monkeypatch):
 
 
 # --- by steps -------------------------------------------------------------------------------------------------------
-def test_the_most_steps_end_the_run_within_an_epoch(tiny_sdxl, tmp_path):
-    job = tiny_job(tmp_path, tiny_sdxl, **FOUR_EPOCHS, max_steps=5, state_every_seconds=0.0)
+def test_the_most_steps_end_the_run_within_an_epoch(small_sdxl, tmp_path):
+    job = tiny_job(tmp_path, small_sdxl, **FOUR_EPOCHS, max_steps=5, state_every_seconds=0.0)
     channel = trained(job)
     steps = bodies(channel, Step)
     assert {(step.steps, step.epochs) for step in steps} == {(5, 3)}
@@ -57,8 +57,8 @@ def test_the_most_steps_end_the_run_within_an_epoch(tiny_sdxl, tmp_path):
 
 
 # --- by the validation loss -----------------------------------------------------------------------------------------
-def test_every_epoch_is_validated_on_the_pictures_held_back(tiny_sdxl, tmp_path):
-    job = tiny_job(tmp_path, tiny_sdxl, **FOUR_EPOCHS, validation_share=0.3)
+def test_every_epoch_is_validated_on_the_pictures_held_back(small_sdxl, tmp_path):
+    job = tiny_job(tmp_path, small_sdxl, **FOUR_EPOCHS, validation_share=0.3)
     channel = trained(job)
     validated = bodies(channel, Validated)
     steps = validated[0].step
@@ -70,14 +70,14 @@ def test_every_epoch_is_validated_on_the_pictures_held_back(tiny_sdxl, tmp_path)
     assert (job.attempt(1) / "loss.png").exists()
 
 
-def test_no_epoch_is_validated_where_nothing_is_held_back(tiny_sdxl, tmp_path):
-    assert bodies(trained(tiny_job(tmp_path, tiny_sdxl, epochs=1)), Validated) == []
+def test_no_epoch_is_validated_where_nothing_is_held_back(small_sdxl, tmp_path):
+    assert bodies(trained(tiny_job(tmp_path, small_sdxl, epochs=1)), Validated) == []
 
 
-def test_patience_ends_a_run_whose_loss_falls_no_more(tiny_sdxl, tmp_path, losses):
+def test_patience_ends_a_run_whose_loss_falls_no_more(small_sdxl, tmp_path, losses):
     losses[:] = [0.5, 0.3, 0.4, 0.31, 0.2]
     settings = {"epochs": 50, "checkpoint_every_epochs": 50, "validation_share": 0.3, "patience": 2}
-    job = tiny_job(tmp_path, tiny_sdxl, **settings, sample_count=1, sample_steps=1)
+    job = tiny_job(tmp_path, small_sdxl, **settings, sample_count=1, sample_steps=1)
     channel = trained(job)
     assert [each.loss for each in bodies(channel, Validated)] == [0.5, 0.3, 0.4, 0.31]
     [end] = bodies(channel, Finished)
@@ -97,9 +97,9 @@ def test_patience_ends_a_run_whose_loss_falls_no_more(tiny_sdxl, tmp_path, losse
     assert "best: 0.2500 after epoch 5" in bodies(third, Finished)[0].message
 
 
-def test_without_patience_a_rising_loss_ends_nothing(tiny_sdxl, tmp_path, losses):
+def test_without_patience_a_rising_loss_ends_nothing(small_sdxl, tmp_path, losses):
     losses[:] = [0.1, 0.2, 0.3, 0.4]
-    job = tiny_job(tmp_path, tiny_sdxl, **FOUR_EPOCHS, validation_share=0.3)
+    job = tiny_job(tmp_path, small_sdxl, **FOUR_EPOCHS, validation_share=0.3)
     [end] = bodies(trained(job), Finished)
     assert (end.epoch, end.message) == (4, "")
 
@@ -114,10 +114,10 @@ class PausesWhileSampling(DirectoryChannel):
         return event
 
 
-def test_an_epochs_end_that_was_interrupted_counts_once(tiny_sdxl, tmp_path, losses):
+def test_an_epochs_end_that_was_interrupted_counts_once(small_sdxl, tmp_path, losses):
     losses[:] = [0.5, 0.6]
     settings = {**FOUR_EPOCHS, "checkpoint_every_epochs": 1, "validation_share": 0.3, "patience": 3}
-    job = tiny_job(tmp_path, tiny_sdxl, **settings, sample_count=1, sample_steps=1)
+    job = tiny_job(tmp_path, small_sdxl, **settings, sample_count=1, sample_steps=1)
     for attempt in (1, 2):
         job.open_attempt(attempt)
         channel = PausesWhileSampling(job.path, attempt)
@@ -127,16 +127,16 @@ def test_an_epochs_end_that_was_interrupted_counts_once(tiny_sdxl, tmp_path, los
     assert (position["epoch"], position["unimproved"], position["best_loss"]) == (1, 0, None)
 
 
-def test_a_validation_loss_that_is_no_number_fails_the_run(tiny_sdxl, tmp_path, losses):
+def test_a_validation_loss_that_is_no_number_fails_the_run(small_sdxl, tmp_path, losses):
     losses[:] = [float("nan")]
-    channel = open_channel(tiny_job(tmp_path, tiny_sdxl, epochs=1, validation_share=0.3))
+    channel = open_channel(tiny_job(tmp_path, small_sdxl, epochs=1, validation_share=0.3))
     assert run_job(channel, device="cpu") == Exit.FAILED
     assert channel.events()[-1].body.code == "nan-loss"
 
 
 # --- what is shown --------------------------------------------------------------------------------------------------
-def test_a_resumed_run_is_shown_whole_and_once(tiny_sdxl, tmp_path):
-    job = tiny_job(tmp_path, tiny_sdxl, **FOUR_EPOCHS, validation_share=0.3, sample_count=1, sample_steps=1)
+def test_a_resumed_run_is_shown_whole_and_once(small_sdxl, tmp_path):
+    job = tiny_job(tmp_path, small_sdxl, **FOUR_EPOCHS, validation_share=0.3, sample_count=1, sample_steps=1)
     job.open_attempt(1)
 
     class PausesAtEpoch3(DirectoryChannel):
