@@ -18,11 +18,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, UnidentifiedImageError
 
 from trainer.by_hand.masks import BadMask, Masks
 from trainer.contract.durable import write_atomic
 from trainer.contract.errors import InvalidJob
+from trainer.data.orientation import upright
 
 MAX_PIXELS = 40_000_000
 JPEG_QUALITY = 95
@@ -134,9 +135,9 @@ def _gather_one(
             if problem := _problem(image, min_side):
                 return Refused(one.path, problem)
             lossless = image.format == "PNG"
-            upright = ImageOps.exif_transpose(image)
-            mask = masks.of(one.path, upright, opener_formats) if masks is not None else None
-            data = _encode(_plain(upright, image.info.get("icc_profile")), lossless)
+            shown = upright(image)
+            mask = masks.of(one.path, shown, opener_formats) if masks is not None else None
+            data = _encode(_plain(shown, image.info.get("icc_profile")), lossless)
         caption = _caption_beside(one.path, one.caption_extension) or one.caption
     except BadMask as problem:
         return Refused(one.path, str(problem))
@@ -172,14 +173,14 @@ def _problem(image: Image.Image, min_side: int) -> str | None:
     return None
 
 
-def _plain(upright: Image.Image, profile: bytes | None) -> Image.Image:
+def _plain(shown: Image.Image, profile: bytes | None) -> Image.Image:
     """RGB in sRGB, transparency over white, and no metadata."""
-    plain = upright
-    if upright.has_transparency_data:
-        plain = upright.convert("RGBA")
+    plain = shown
+    if shown.has_transparency_data:
+        plain = shown.convert("RGBA")
         plain = Image.alpha_composite(Image.new("RGBA", plain.size, "white"), plain)
     plain = plain.convert("RGB")
-    if profile and upright.mode in ("RGB", "RGBA", "P"):
+    if profile and shown.mode in ("RGB", "RGBA", "P"):
         with suppress(ImageCms.PyCMSError, OSError):  # a profile that does not fit is left out of account
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
             plain = ImageCms.profileToProfile(plain, source, ImageCms.createProfile("sRGB")) or plain

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from trainer.contract.errors import InvalidJob
+from trainer.data.orientation import upright
 
 
 class BadMask(Exception):
@@ -37,14 +38,14 @@ class Masks:
             raise InvalidJob(f"cannot read the folder of masks {folder}: {error.strerror or error}") from error
         return cls({(parent, path.stem): path for parent, path in found if path.is_file() and path.name[0] != "."})
 
-    def of(self, picture: Path, upright: Image.Image, formats: tuple[str, ...]) -> Image.Image | None:
+    def of(self, picture: Path, shown: Image.Image, formats: tuple[str, ...]) -> Image.Image | None:
         """The mask of an opened picture in shades of grey; None where all of it counts. Raises BadMask."""
         path = self.files.get((picture.parent.name, picture.stem)) or self.files.get(("", picture.stem))
-        mask = _transparency(upright) if path is None else _opened(path, formats)
+        mask = _transparency(shown) if path is None else _opened(path, formats)
         if mask is None:
             return None
-        if path is not None and mask.size != upright.size:
-            found, wanted = (" x ".join(map(str, size)) for size in (mask.size, upright.size))
+        if path is not None and mask.size != shown.size:
+            found, wanted = (" x ".join(map(str, size)) for size in (mask.size, shown.size))
             raise BadMask(f"has {wanted} pixels, its mask {path.name} {found}; make them alike")
         darkest, brightest = mask.getextrema()
         if not brightest:
@@ -57,7 +58,7 @@ def _opened(path: Path, formats: tuple[str, ...]) -> Image.Image:
     """A mask's file; where it is transparent it is black."""
     try:
         with Image.open(path, formats=formats) as image:
-            mask = ImageOps.exif_transpose(image)
+            mask = upright(image)
             if mask.has_transparency_data:
                 mask = mask.convert("RGBA")
                 mask = Image.alpha_composite(Image.new("RGBA", mask.size, "black"), mask)

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torch.nn import functional
 
 from trainer.contract.limits import LATENT_FACTOR
 from trainer.data.buckets import Fit
+from trainer.data.orientation import is_sideways, upright
 from trainer.errors import BadPicture
 
 FORMATS = ("JPEG", "PNG", "WEBP")
@@ -24,15 +25,14 @@ def open_picture(path: Path) -> Image.Image:
     """The picture upright, in RGB, transparency over white. Raises BadPicture, naming the file."""
     with _decoding(path), Image.open(path, formats=FORMATS) as image:
         image.load()
-        return _over_white(ImageOps.exif_transpose(image))
+        return _over_white(upright(image))
 
 
 def upright_size(path: Path) -> tuple[int, int]:
     """Width and height as people see the picture, from the file's header alone. Raises BadPicture."""
     with _decoding(path), Image.open(path, formats=FORMATS) as image:
         width, height = image.size
-        turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
-        return (height, width) if turned else (width, height)
+        return (height, width) if is_sideways(image) else (width, height)
 
 
 def open_mask(path: Path, picture: Path) -> Image.Image:
@@ -40,7 +40,7 @@ def open_mask(path: Path, picture: Path) -> Image.Image:
     try:
         with _decoding(path), Image.open(path, formats=("PNG",)) as image:
             image.load()
-            mask = ImageOps.exif_transpose(image).convert("L")
+            mask = upright(image).convert("L")
     except BadPicture as error:
         raise BadPicture(picture.name[:12], "has a mask that cannot be read (it is damaged, or no PNG)") from error
     size = upright_size(picture)

@@ -1,6 +1,8 @@
+import struct
+
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from trainer.data.buckets import Bucket, fit
 from trainer.data.pictures import open_mask, open_picture, to_mask, to_pixels, upright_size
@@ -26,13 +28,26 @@ def test_every_mode_becomes_rgb(tmp_path, mode):
     assert open_picture(save(tmp_path, Image.new(mode, (8, 8)), name)).mode == "RGB"
 
 
-def test_orientation_is_applied(tmp_path):
-    image = Image.new("RGB", (8, 4))
+@pytest.mark.parametrize("orientation", range(10))
+def test_orientation_is_applied(tmp_path, orientation):
+    image = Image.fromarray(np.arange(8 * 4 * 3, dtype=np.uint8).reshape(4, 8, 3))
     exif = image.getexif()
-    exif[0x0112] = 6
-    path = save(tmp_path, image, "a.jpg", exif=exif)
+    exif[0x0112] = orientation
+    path = save(tmp_path, image, exif=exif)
+    with Image.open(path) as saved:
+        assert open_picture(path).tobytes() == ImageOps.exif_transpose(saved).tobytes()
+    assert open_picture(path).size == upright_size(path) == ((4, 8) if orientation in (5, 6, 7, 8) else (8, 4))
+
+
+@pytest.mark.parametrize("tag", [0x011B, 0x0125])
+def test_a_broken_tag_does_not_spoil_a_picture(tmp_path, tag):
+    """Resolutions that are text rather than numbers: Pillow reads them, but cannot write them again."""
+    entries = [struct.pack("<HHL4s", tag, 2, 2, b"x"), struct.pack("<HHL4s", 0x0112, 3, 1, b"\6")]
+    exif = b"Exif\0\0II*\0\10\0\0\0" + struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4)
+    path = save(tmp_path, Image.new("RGB", (8, 4)), "a.jpg", exif=exif)
+    with Image.open(path) as saved, pytest.raises((TypeError, struct.error)):
+        ImageOps.exif_transpose(saved)
     assert open_picture(path).size == upright_size(path) == (4, 8)
-    assert upright_size(save(tmp_path, image)) == (8, 4)
 
 
 @pytest.mark.parametrize("damage", ["text", "cut", "gif", "missing"])
