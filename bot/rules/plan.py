@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 from bot.store.rows import Dataset, Picture
 from trainer.contract.config import TrainConfig
+from trainer.contract.epoch import held_count
+from trainer.contract.errors import InvalidConfig
 from trainer.contract.estimates import Estimate, estimate
+from trainer.contract.prompts import as_prompt
 
 FEW_PICTURES = 20
 """Under this many a likeness gets stiff; guides for SDXL faces advise 50 to 100."""
@@ -34,18 +37,26 @@ class Plan:
 def config_for(base: TrainConfig, epochs: int, pictures: int) -> tuple[TrainConfig, list[str]]:
     """The preset's config with the member's epochs (0: the preset's) and a batch that fits; with what was changed.
 
-    Raises InvalidConfig.
+    Raises InvalidConfig, also where pictures are to be held back for validation and there is only one.
     """
+    if base.validation_share and pictures < 2:
+        raise InvalidConfig("validation_share", "leaves no picture to train on; one more picture helps")
+    shown = shown_in_epoch(base, pictures)
     values: dict[str, int] = {}
     notes = []
     if epochs:
         values["epochs"] = epochs
         if base.checkpoint_every_epochs > epochs:
             values["checkpoint_every_epochs"] = epochs
-    if base.batch_size > pictures:
-        values["batch_size"] = pictures
-        notes.append(f"The batch is {pictures} instead of {base.batch_size}: there are no more pictures.")
+    if base.batch_size > shown:
+        values["batch_size"] = shown
+        notes.append(f"The batch is {shown} instead of {base.batch_size}: there are no more pictures.")
     return base.with_overrides(values), notes
+
+
+def shown_in_epoch(config: TrainConfig, pictures: int) -> int:
+    """Pictures that one epoch shows: those of the dataset less those held back for validation."""
+    return pictures - held_count(pictures, config.validation_share)
 
 
 def make_plan(
@@ -61,15 +72,16 @@ def make_plan(
     advice = list(notes)
     if count < FEW_PICTURES:
         advice.append(f"{count} pictures are few: 50 to 100 give a better likeness.")
-    if count % config.batch_size:
-        advice.append(f"{count} pictures do not fill batches of {config.batch_size}; the last one is smaller.")
+    shown = shown_in_epoch(config, count)
+    if shown % config.batch_size:
+        advice.append(f"{shown} pictures do not fill batches of {config.batch_size}; the last one is smaller.")
     without = sum(1 for picture in pictures if dataset.trigger not in picture.caption.lower())
     if without:
         advice.append(f"{without} captions lack the trigger word {dataset.trigger}.")
     waiting = sum(1 for picture in pictures if not picture.tagged)
     if waiting:
         advice.append(f"{waiting} pictures have no tags yet; they train with the trigger word alone.")
-    return Plan(dataset, count, config, estimate(count, config, seconds_per_image), position, tuple(advice))
+    return Plan(dataset, count, config, estimate(shown, config, seconds_per_image), position, tuple(advice))
 
 
 def sample_prompts(dataset: Dataset, captions: Sequence[str]) -> tuple[str, ...]:
@@ -77,8 +89,8 @@ def sample_prompts(dataset: Dataset, captions: Sequence[str]) -> tuple[str, ...]
 
     The captions are the first and the one from the middle that differs, so that the same data set gives the same.
     """
-    prefix = ", ".join(part for part in (dataset.trigger, dataset.class_word) if part)
-    own = list(dict.fromkeys(caption[:LONGEST_PROMPT] for caption in captions))
+    prefix = as_prompt(", ".join(part for part in (dataset.trigger, dataset.class_word) if part))
+    own = list(dict.fromkeys(as_prompt(caption[:LONGEST_PROMPT]) for caption in captions))
     general = [f"{prefix}, {scene}" for scene in _SCENES[dataset.kind]]
     chosen = [own[0], own[len(own) // 2]] if len(own) > 1 else own
     return tuple(dict.fromkeys([*chosen, *general]))[:4]

@@ -22,6 +22,7 @@ from trainer.contract.epoch import held_back, repeats_in_epoch
 from trainer.contract.errors import ChannelError, InvalidConfig, InvalidJob
 from trainer.contract.folder import JobFolder, sources_from
 from trainer.contract.presets import PRESET_OF, find_preset
+from trainer.contract.prompts import as_prompt
 from trainer.contract.spec import NAME, JobSpec, Kind, PictureSpec
 from trainer.formats.base_model import check_base, check_vae
 from trainer.training.optim.packages import check_optimizer
@@ -79,7 +80,10 @@ def make_job(request: Request, say: Callable[[str], None]) -> JobFolder:
     given = {**(dataset.settings if dataset else {}), **({"masked_loss": True} if request.masks else {})}
     preset = find_preset(request.preset or PRESET_OF[request.kind])
     config = preset.config.with_overrides({**given, **request.settings})
-    for line in dataset.report.lines() if dataset else ():
+    for line in (
+        *(preset.report.summary() if preset.report else ()),
+        *(dataset.report.lines() if dataset else ()),
+    ):
         say(line)
     check_optimizer(config.optimizer)
     stem = slug(request.name if request.name is not None else trigger)
@@ -190,7 +194,7 @@ def with_trigger(caption: str, trigger: str, class_word: str) -> str:
 
 def sample_prompts(kind: Kind, trigger: str, class_word: str) -> tuple[str, ...]:
     """Prompts for the samples of a kind of subject."""
-    prefix = ", ".join(word for word in (trigger, class_word) if word)
+    prefix = as_prompt(", ".join(word for word in (trigger, class_word) if word))
     return tuple(f"{prefix}, {scene}" for scene in _SCENES[kind])
 
 

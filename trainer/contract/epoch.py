@@ -16,19 +16,21 @@ if typing.TYPE_CHECKING:
 
 
 def held_back(pictures: Sequence[PictureSpec], share: float, seed: int) -> frozenset[int]:
-    """Numbers of the pictures held back for validation: `share` of them, rounded, but at least one, and never all.
+    """Numbers of the pictures held back for validation, `held_count` of them.
 
     Drawn by the seed and the pictures' contents, not their order. Regularisation pictures are never held back.
     """
     subject = [number for number, picture in enumerate(pictures) if not picture.regularisation]
-    if not share or len(subject) < 2:
-        return frozenset()
 
     def lot(number: int) -> bytes:
         return hashlib.sha256(f"{seed}/validation/{pictures[number].file}".encode()).digest()
 
-    count = min(max(1, round(share * len(subject))), len(subject) - 1)
-    return frozenset(sorted(subject, key=lot)[:count])
+    return frozenset(sorted(subject, key=lot)[: held_count(len(subject), share)])
+
+
+def held_count(pictures: int, share: float) -> int:
+    """How many pictures of the subject are held back: `share` of them, rounded, but at least one, and never all."""
+    return min(max(1, round(share * pictures)), pictures - 1) if share and pictures else 0
 
 
 def repeats_in_epoch(pictures: Sequence[PictureSpec], held: frozenset[int]) -> list[int]:

@@ -15,6 +15,7 @@ and `AND`.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -122,7 +123,7 @@ class _Parser:
                 self._multiply(bracket, factor)
         sections: list[list[Piece]] = [[]]
         for part in self._parts:
-            last, weight = sections[-1], max(-MOST_WEIGHT, min(part.weight, MOST_WEIGHT))
+            last, weight = sections[-1], _held(part.weight)
             if part.text is None:
                 sections.append([])
             elif last and last[-1].weight == weight:
@@ -135,3 +136,8 @@ class _Parser:
         """Close the innermost bracket of this kind: everything since it began counts `factor` times."""
         for part in self._parts[self._open[bracket].pop() :]:
             part.weight *= factor
+
+
+def _held(weight: float) -> float:
+    """The weight within MOST_WEIGHT; endless times nothing is nothing."""
+    return 0.0 if math.isnan(weight) else max(-MOST_WEIGHT, min(weight, MOST_WEIGHT))

@@ -8,6 +8,7 @@ from bot.cards.job import plan_card
 from bot.errors import Refused
 from bot.rules.plan import sample_prompts
 from tests.bot.jobs.lab import OTHER, OWNER
+from trainer.contract.folder import JobFolder
 
 LORA = b"weights"
 
@@ -37,6 +38,20 @@ async def test_a_batch_larger_than_the_dataset_is_made_smaller_in_words(lab):
     job = await lab.services.training.submit(dataset.id, OWNER)
     assert job.steps == 10
     assert job.preset == "face", "what fits a person"
+
+
+async def test_pictures_held_back_are_not_counted_on(lab, monkeypatch):
+    lab.serve()
+    monkeypatch.setitem(lab.config.training.overrides, "validation_share", 0.2)
+    dataset = await lab.dataset(pictures=5)
+    plan = await lab.services.training.plan(dataset.id, OWNER)
+    job = await lab.services.training.submit(dataset.id, OWNER)
+    spec = JobFolder(lab.config.paths.jobs / job.id).spec()
+    assert plan.config.batch_size == spec.config.batch_size == spec.images_per_epoch == 4
+    assert plan.estimate.steps == job.steps
+    lonely = await lab.dataset("alone", OTHER, pictures=1)
+    with pytest.raises(Refused, match="one more picture"):
+        await lab.services.training.plan(lonely.id, OTHER)
 
 
 async def test_missing_triggers_and_tags_are_pointed_out(lab):
@@ -106,6 +121,13 @@ async def test_prompts_show_the_subject_in_known_and_new_scenes(lab):
     assert prompts[:2] == ("lisaxl, woman, smile", "lisaxl, woman, hat")
     assert all(prompt.startswith("lisaxl, woman") for prompt in prompts)
     assert prompts == sample_prompts(dataset, captions), "the same pictures give the same prompts"
+
+
+async def test_brackets_of_a_caption_are_text_in_its_prompt(lab):
+    dataset = dataclasses.replace(await lab.dataset(), class_word="sakura (tree)")
+    prompts = sample_prompts(dataset, ["lisaxl, star (symbol)", "lisaxl, :("])
+    assert prompts[:2] == (r"lisaxl, star \(symbol\)", r"lisaxl, :\(")
+    assert all(prompt.startswith(r"lisaxl, sakura \(tree\), ") for prompt in prompts[2:])
 
 
 @pytest.mark.parametrize("kind", ["person", "character", "style", "object"])

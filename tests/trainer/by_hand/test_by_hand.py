@@ -35,6 +35,12 @@ def test_a_folder_becomes_a_job(request_for, said):
     assert not list(job.path.parent.glob(".pictures-*")), "no scratch folder stays"
 
 
+def test_brackets_of_the_words_are_text_in_the_prompts(request_for, said):
+    spec = make_job(request_for(trigger="rin (idol)", class_word="girl [cute]"), said.append).spec()
+    assert all(prompt.startswith(r"rin \(idol\), girl \[cute\], ") for prompt in spec.sample_prompts)
+    assert {picture.caption for picture in spec.pictures} == {"rin (idol), girl [cute]"}
+
+
 def test_a_second_job_gets_the_next_version(request_for, said):
     assert [make_job(request_for(), said.append).spec().name for _ in range(2)] == ["lisaxl_v1", "lisaxl_v2"]
 

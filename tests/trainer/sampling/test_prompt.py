@@ -1,10 +1,15 @@
 """A1111's prompt syntax, written out; the first cases are the examples of its own documentation."""
 
-import pytest
+from contextlib import suppress
 
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from trainer.contract.prompts import as_prompt
 from trainer.errors import BadSample
 from trainer.model.chunks import Piece
-from trainer.sampling.prompt import LoraTag, lora_tags, sections_of
+from trainer.sampling.prompt import MOST_WEIGHT, LoraTag, lora_tags, sections_of
 
 
 def pieces(prompt):
@@ -55,6 +60,7 @@ def pieces(prompt):
         ("(a:1e9)", [("a:1e9", 1.1)]),
         (f"(a:{'9' * 400})", [("a", 100)]),
         ("((" * 5000 + "a", [("a", 100)]),
+        (f"((a:0):{'9' * 400})", [("a", 0)]),
         ("()", []),
         ("", []),
     ],
@@ -82,9 +88,36 @@ def test_a_break_within_brackets_is_one():
     assert sections_of("(cat BREAK dog:1.5)") == ((Piece("cat", 1.5),), (Piece("dog", 1.5),))
 
 
-def test_any_text_is_a_prompt():
-    for prompt in ("<", "<lora:", "\\", ":)", "(:1.2)", "<<lora:a:1>>", "\x00", "🙂" * 50, "][)(" * 50):
-        sections_of(prompt)
+SYNTAX = st.lists(
+    st.sampled_from(
+        [*"()[]\\:<>,. |", "1.2", ":1.3)", "BREAK", " BREAK ", "<lora:a:1>", "<lora:", "cat", "9" * 30, "é🙂"]
+    )
+    | st.text(max_size=5)
+).map("".join)
+"""Texts in which much has a meaning."""
+
+
+@given(SYNTAX)
+@example("<<lora:a:1>>")
+@example("((a:0):" + "9" * 400 + ")")
+def test_any_text_is_a_prompt(text):
+    for section in sections_of(text):
+        assert all(piece.text and abs(piece.weight) <= MOST_WEIGHT for piece in section)
+    with suppress(BadSample):
+        lora_tags(text)
+
+
+@given(SYNTAX)
+@example("a BREAK b <lora:c:1> :( star (symbol) [d] \\ \\( e:1.2)")
+def test_a_caption_as_a_prompt_is_nothing_but_its_text(text):
+    prompt = as_prompt(text)
+    assert sections_of(prompt) == (((Piece(text),) if text else ()),)
+    assert lora_tags(prompt) == ()
+
+
+def test_a_caption_without_syntax_is_its_own_prompt():
+    assert as_prompt("lisaxl, woman, 1girl, :d, <3, >_<, BREAKFAST") == "lisaxl, woman, 1girl, :d, <3, >_<, BREAKFAST"
+    assert as_prompt("star (symbol)") == r"star \(symbol\)"
 
 
 @pytest.mark.parametrize(
