@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from trainer.contract.channel import JobChannel
-from trainer.contract.errors import ChannelError
+from trainer.contract.errors import StaleAttempt
 from trainer.contract.events import Checkpoint, Step, Validated
 from trainer.seeing.history import History, Mark, Point
 from trainer.seeing.plot import draw_plot
@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 class Viewer:
-    """Keeps the history, and shows it; what the disk refuses is a warning, and StaleAttempt passes."""
+    """Keeps the history, and shows it; whatever goes wrong in that is a warning, and only StaleAttempt passes."""
 
     def __init__(self, channel: JobChannel, name: str, history: History) -> None:
         """`name` is the training's, for the plot; `history` is what earlier attempts have shown."""
@@ -63,7 +63,9 @@ class Viewer:
             draw_plot(self.history, self._name).save(path)
             self._channel.put_file(PLOT, path)
             path.unlink()
-        except (OSError, ChannelError) as error:
+        except StaleAttempt:
+            raise
+        except Exception as error:  # noqa: BLE001 - a disk, a font, a number: no picture is worth a training
             _log.warning("the loss plot could not be kept: %s", error)
 
     def close(self) -> None:
@@ -77,7 +79,7 @@ class Viewer:
             return
         try:
             show(self._board)
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001 - as above
             _log.warning("nothing more is written for TensorBoard: %s", error)
             self.close()
 
@@ -87,10 +89,12 @@ def _board(channel: JobChannel, history: History) -> Board | None:
     if find_spec("tensorboardX") is None:
         _log.warning("there will be nothing for TensorBoard: install it with pip install 'lorelei[trainer]'")
         return None
-    from trainer.seeing.board import Board
-
     try:
+        from trainer.seeing.board import Board
+
         return Board(channel.tensorboard, history)
-    except (OSError, ChannelError) as error:
+    except StaleAttempt:
+        raise
+    except Exception as error:  # noqa: BLE001 - also an import: tensorboardX and protobuf do not always fit together
         _log.warning("nothing is written for TensorBoard: %s", error)
         return None

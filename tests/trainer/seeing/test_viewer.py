@@ -96,6 +96,25 @@ def test_without_its_package_there_is_no_tensorboard_but_a_plot(tmp_path, caplog
     assert (job.attempt(1) / "loss.png").exists()
 
 
+def test_what_cannot_be_drawn_or_imported_is_a_warning_too(tmp_path, caplog, monkeypatch):
+    """tensorboardX raises TypeError when protobuf is too new for it, a font may be absent, a number beyond a scale."""
+
+    def fail(*_):
+        raise TypeError("Descriptors cannot be created directly")
+
+    _, channel = opened(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(viewer, "draw_plot", fail)
+        patch.setattr(board.Board, "__init__", fail)
+        show_everything(Viewer(channel, "x", History()))
+    assert "the loss plot could not be kept" in caplog.text
+    assert "nothing is written for TensorBoard" in caplog.text
+    shows = Viewer(channel, "x", History())
+    monkeypatch.setattr(board.Board, "samples", fail)
+    show_everything(shows)
+    assert "nothing more is written for TensorBoard" in caplog.text
+
+
 def test_a_replaced_attempt_is_no_full_disk(tmp_path):
     job, channel = opened(tmp_path)
     with closing(Viewer(channel, "x", run())) as shows:
