@@ -16,13 +16,15 @@ from typing import Any
 from trainer.by_hand.gather import Found, files
 from trainer.contract.errors import InvalidConfig
 from trainer.contract.kohya.keys import reason
-from trainer.contract.kohya.pictures import side
+from trainer.contract.kohya.pictures import longest_side, side
 from trainer.contract.kohya.read import read_file, shown, toml_table
 from trainer.contract.kohya.reading import Reading
 from trainer.contract.kohya.report import Report, Taken
 
 MAX_REPEATS = 1000
 _MOST_SUBSETS = 1000
+_SDXL_RESOLUTION, _SDXL_STEP = 1024, 64
+"""Of a file that does not name them: every preset's."""
 
 _NUMBERS: Mapping[str, str] = MappingProxyType(
     {
@@ -100,6 +102,10 @@ def read_dataset_config(path: Path) -> DatasetConfig:
             if settings.setdefault(setting, value) != value:
                 raise InvalidConfig(key, "differs between the folders of the file; Lorelei has one for the whole run")
             taken[key, setting] = Taken(key, setting, value)
+    if "bucket_max" in settings:
+        where = settings.get("resolution", _SDXL_RESOLUTION), settings.get("bucket_step", _SDXL_STEP)
+        settings["bucket_max"], why = longest_side(settings["bucket_max"], *where)
+        taken["max_bucket_reso", "bucket_max"] = Taken("max_bucket_reso", "bucket_max", settings["bucket_max"], why)
     read = _OWN | {one.key for one in taken.values()}
     ignored = {key: reason(key) for options in merged for key in options if key not in read}
     return DatasetConfig(subsets, settings, Report(tuple(taken.values()), ignored, {}, ()))

@@ -17,6 +17,7 @@ from trainer.contract.errors import InvalidConfig, unknown_name
 from trainer.contract.kohya.importing import Imported, Kept, import_json, import_toml
 from trainer.contract.kohya.keys import kept
 from trainer.contract.kohya.read import read_file, toml_table
+from trainer.contract.kohya.report import Report
 from trainer.contract.spec import Kind
 
 PRESET_OF: Mapping[Kind, str] = MappingProxyType(
@@ -34,6 +35,8 @@ class Preset:
     config: TrainConfig
     kohya: Kept = field(default_factory=dict)
     """Keys of a kohya file without a setting of ours, for the way back."""
+    report: Report | None = None
+    """What became of a kohya file's keys; None for a preset of ours."""
 
 
 def preset_names() -> list[str]:
@@ -74,7 +77,7 @@ def find_preset(text: str) -> Preset:
 def of_import(imported: Imported, stem: str) -> Preset:
     """The preset that a kohya file is, named after the file."""
     name = _name(stem)
-    return Preset(name, f"Kohya settings {name}", imported.config, imported.kept)
+    return Preset(name, f"Kohya settings {name}", imported.config, imported.kept, imported.report)
 
 
 def preset_toml(preset: Preset, reasons: Mapping[str, str]) -> str:

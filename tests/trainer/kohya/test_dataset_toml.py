@@ -101,6 +101,14 @@ def test_every_option_that_has_a_setting_sets_it(folder):
     }
 
 
+def test_a_largest_side_that_leaves_only_squares_is_raised(folder):
+    of_64 = read_dataset_config(written(folder, TOML.replace("[general]", "[general]\nmax_bucket_reso = 64")))
+    assert of_64.settings["bucket_max"] == 128
+    assert [line for line in of_64.report.lines() if "bucket_max = 128 (raised from 64" in line]
+    text = TOML.replace("[general]", "[general]\nmax_bucket_reso = 1024").replace("resolution = 64", "")
+    assert read_dataset_config(written(folder, text)).settings["bucket_max"] == 2048
+
+
 @pytest.mark.parametrize("value", ["[64, 64]", '"64,64"', "64"])
 def test_resolution_in_all_its_forms(folder, value):
     text = TOML.replace("resolution = 64", f"resolution = {value}")

@@ -109,7 +109,7 @@ EXPECTED = {
     "checkpoint_every_epochs": 2,
     "batch_size": 4,
     "resolution": 1024,
-    "bucket_max": 1024,
+    "bucket_max": 2048,  # sd-scripts has 1024 there, which would leave room for squares only
     "precision": "bf16",
     "file_precision": "fp16",
     "vae_precision": "fp32",
@@ -140,6 +140,7 @@ def test_sections_only_group():
         ("max_train_epochs = 0", {"max_steps": 1600}),
         ("enable_bucket = false", {"square": True}),
         ("resolution = 768", {"resolution": 768}),
+        ("text_encoder_lr = []", {"text_encoder_1": True, "text_encoder_1_rate": 2e-6}),
         ("optimizer_args = ['weight_decay=0.05', 'betas=0.9,0.95']", {"weight_decay": 0.05, "beta_2": 0.95}),
         (
             "network_module = 'lycoris.kohya'\nnetwork_args = ['algo=locon', 'dora_wd=True', 'preset=attn-mlp']",
@@ -169,6 +170,8 @@ def test_keys_that_are_read_are_never_called_unknown():
         ("network_module = 'networks.oft_flux'", "network_module: is a network that Lorelei does not train"),
         ("network_module = 'lycoris.kohya'\nnetwork_args = ['algo=loha']", "nearest is networks.lora"),
         ("unet_lr = 0\ntext_encoder_lr = 1e-4", "only text encoders"),
+        (f"flip_aug = 0x{'f' * 6000}", "more than 64 bits"),
+        (f"[network]\nnetwork_args = [0x{'f' * 6000}]", "more than 64 bits"),
         ("learning_rate = nan", "learning_rate: must be a finite number"),
         ("optimizer_type = 'os.system'", "optimizer_type: is not a name that Lorelei knows"),
     ],
@@ -216,6 +219,7 @@ def test_every_preset_of_ours_is_written_and_read_the_same(tmp_path):
         ('title = "x"\nlearning_rate = 0', "learning_rate: must be between"),
         ('title = "x"\nkohya = 3', "kohya: must be a table"),
         ('title = "x"\nrank = "many"', "rank: must be a whole number"),
+        (f'title = "x"\nrank = 0x{"f" * 6000}', "more than 64 bits"),
     ],
 )
 def test_a_wrong_preset_file_is_one_sentence(tmp_path, text, words):

@@ -105,6 +105,10 @@ OPTIONS = [
     ({"enable_bucket": False}, {"square": True}),
     ({"bucket_reso_steps": 32.0}, {"bucket_step": 32}),
     ({"min_bucket_reso": 512, "max_bucket_reso": 1536}, {"bucket_min": 512, "bucket_max": 1536}),
+    ({"max_bucket_reso": 1024}, {"bucket_max": 2048}),
+    ({"max_bucket_reso": 512, "max_resolution": "768,768"}, {"bucket_max": 1536, "resolution": 768}),
+    ({"max_bucket_reso": 512, "enable_bucket": False}, {"bucket_max": 1024, "square": True}),
+    ({"max_bucket_reso": 1088}, {"bucket_max": 1088}),
     ({"bucket_no_upscale": True}, {"bucket_no_upscale": True}),
     ({"flip_aug": True}, {"flip": True}),
     ({"shuffle_caption": True, "keep_tokens": "2"}, {"shuffle_caption": True, "keep_tokens": 2}),
@@ -172,7 +176,6 @@ def test_the_table_reaches_every_setting_that_a_kohya_file_can_set():
         ({"max_resolution": "wide"}, "max_resolution: must be a number"),
         ({"max_resolution": "1,2,3"}, "one side in pixels"),
         ({"bucket_reso_steps": 20}, "bucket_step: must be a multiple of 8"),
-        ({"max_bucket_reso": 512}, "bucket_max: must not be below resolution"),
     ],
 )
 def test_what_cannot_be_trained_is_one_sentence(keys, words):
@@ -183,6 +186,14 @@ def test_what_cannot_be_trained_is_one_sentence(keys, words):
         of(**keys)
     assert words in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_largest_side_that_leaves_only_squares_is_raised_and_that_is_told():
+    report = of(max_bucket_reso=1024).report
+    told = "max_bucket_reso  ->  bucket_max = 2048 (raised from 1024, which leaves room for squares only)"
+    assert [line.split() for line in report.lines() if "raised" in line] == [told.split()]
+    assert report.summary()[1:] == [f"  {told}"]
+    assert of(max_bucket_reso=1536).report.summary()[1:] == []
 
 
 def test_an_old_file_names_its_optimizer_by_a_switch():

@@ -31,6 +31,9 @@ NEW_KEYS = [
     "proxy_url",
     "author_name",
     "private_note",
+    "OUTPUTDIR",
+    "WandbApiKey",
+    "PretrainedModelNameOrPath",
 ]
 
 
@@ -44,6 +47,7 @@ def poisoned():
     )
     values |= marked | {key: f"{CANARY}-{key}" for key in NEW_KEYS}
     values |= {"odd value": CANARY, "brand_new": f"s3/{CANARY}", f"{CANARY}1234567": 5, "another": [CANARY]}
+    values |= {f"hf_{CANARY}abcdefghijklmnopq": 1, "fifth": f"{CANARY}.safetensors", "OutputName": CANARY}
     values |= {"third": {"deep": CANARY}, "flux1_future": f"\\\\{CANARY}\\share", "fourth": CANARY * 9}
     return values
 
@@ -83,6 +87,7 @@ def test_nothing_of_it_is_in_a_job_made_with_it(tmp_path):
     spec = make_job(request, said.append).spec()
     assert (spec.preset, spec.config.learning_rate, spec.config.checkpoint_every_epochs) == ("in", 3e-5, 1)
     assert CANARY not in "".join(said)
+    assert [line for line in said if line.startswith("Keys: ") and " refused" in line]
     files = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
     assert files
     assert not [path for path in files if CANARY.encode() in path.read_bytes() or CANARY in str(path)]
@@ -113,7 +118,18 @@ def test_a_token_in_the_wrong_place_is_not_repeated(value):
         assert CANARY not in told, key
 
 
-@pytest.mark.parametrize("text", ["{", '{"a": "%s"', '{"a": "%s" "b"}', '["%s"]', '"%s"', '{"a": NaN, "b": "%s"}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        '{"hf_%sabcdefghijklmnopq": 1, "hf_%sabcdefghijklmnopq": 1}',
+        '{"a": "%s"',
+        '{"a": "%s" "b"}',
+        '["%s"]',
+        '"%s"',
+        '{"a": NaN, "b": "%s"}',
+    ],
+)
 def test_a_broken_file_is_not_quoted(tmp_path, capsys, caplog, text):
     source = tmp_path / "in.json"
     source.write_text(text.replace("%s", CANARY))

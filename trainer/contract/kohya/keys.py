@@ -87,6 +87,8 @@ _REFUSED: Mapping[str, str] = MappingProxyType(
     }
 )
 _REFUSAL_OF: Mapping[str, str] = MappingProxyType({key: why for why, keys in _REFUSED.items() for key in keys.split()})
+_REFUSAL_OF_LETTERS = {key.replace("_", ""): why for key, why in _REFUSAL_OF.items()}
+"""The same for names in another spelling: outputdir, WandbApiKey."""
 
 _WORDS: Mapping[str, str] = MappingProxyType(
     {
@@ -103,7 +105,8 @@ _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _TELLTALE = re.compile(r"token|secret|passw|credential|api_?key")
 _OTHER_MODEL = re.compile(r"(?:flux1|sd3|hunyuan|anima|lumina)_.*")
 _OFF = ("", "none", "None", "0", "false", "False")
-_HARMLESS_TEXT = re.compile(r"[A-Za-z0-9 ,.+_-]{1,24}")
+_HARMLESS_TEXT = re.compile(r"(?:[A-Za-z0-9 ,+_-]|\.(?![A-Za-z])){1,24}")
+"""Without ends of file names."""
 _MOST_DIGITS = 4
 _LARGEST = 2**53
 
@@ -115,6 +118,8 @@ def refusal(key: str) -> str | None:
     if key in _REASON_OF or _OTHER_MODEL.fullmatch(key):
         return None
     lower = _CAMEL.sub("_", key).lower()
+    if why := _REFUSAL_OF_LETTERS.get(lower.replace("_", "")):
+        return why
     if _TELLTALE.search(lower):
         return SECRETS
     words = set(re.split(r"[^a-z0-9]+", lower))

@@ -23,7 +23,11 @@ def read_pictures(keys: Reading) -> None:
     keys.take("bucket_reso_steps", "bucket_step", step)
     keys.take("min_bucket_reso", "bucket_min", keys.whole("min_bucket_reso", 256) or 256)
     largest = keys.whole("max_bucket_reso", 2048 if keys.gui else _SD_SCRIPTS_LARGEST) or 2048
-    keys.take("max_bucket_reso", "bucket_max", largest if bucketed else max(largest, resolution))
+    keys.take(
+        "max_bucket_reso",
+        "bucket_max",
+        *(longest_side(largest, resolution, step) if bucketed else (max(largest, resolution),)),
+    )
     keys.take("bucket_no_upscale", "bucket_no_upscale", keys.flag("bucket_no_upscale"))
     keys.take("flip_aug", "flip", keys.flag("flip_aug"))
     keys.take("shuffle_caption", "shuffle_caption", keys.flag("shuffle_caption"))
@@ -34,6 +38,17 @@ def read_pictures(keys: Reading) -> None:
     if tokens not in _CAPTION_TOKENS:
         raise InvalidConfig("max_token_length", "must be 75, 150 or 225")
     keys.take("max_token_length", "caption_tokens", str(tokens))
+
+
+def longest_side(largest: int, resolution: int, step: int) -> tuple[int, str]:
+    """Longest side of a bucket for kohya's max_bucket_reso, and why where it is another than that.
+
+    sd-scripts cuts longer buckets off there (library/model_util.py, make_bucket_resolutions), so that they are smaller
+    than others; here all have the same area, and where the largest side is that of the square there are no others.
+    """
+    if largest >= resolution + step:
+        return largest, ""
+    return 2 * resolution, f"raised from {largest}, which leaves room for squares only"
 
 
 def side(sides: Sequence[float], step: int) -> int:

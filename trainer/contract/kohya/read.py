@@ -19,9 +19,11 @@ from trainer.contract.errors import InvalidConfig
 MAX_BYTES = 1_000_000
 """A full configuration of today has about 10 KB."""
 MAX_KEYS = 2_000
-_PLAIN_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
+_PLAIN_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,59}")
 _MOST_DIGITS = 4
 """A key with more digits than that is somebody's text, perhaps a token, and no name of a setting."""
+_LONGEST_WORD = 20
+"""So is one with a longer word between its underscores."""
 
 
 def read_file(path: Path) -> bytes:
@@ -59,15 +61,30 @@ def parse_toml(data: bytes) -> dict[str, Any]:
 def toml_table(data: bytes) -> dict[str, Any]:
     """A TOML file's table; raises InvalidConfig that quotes nothing of it."""
     try:
-        return tomllib.loads(_text(data))
+        table = tomllib.loads(_text(data))
     except (ValueError, RecursionError):
         raise InvalidConfig("file", "is not TOML; check its quotes and brackets") from None
+    _check_whole_numbers(table)
+    return table
+
+
+def _check_whole_numbers(table: Mapping[str, Any]) -> None:
+    """Raise InvalidConfig for one of more than TOML's 64 bits: Python reads it, but no message could show it."""
+    places: list[Any] = [table]
+    while places:
+        place = places.pop()
+        for value in place.values() if isinstance(place, Mapping) else place:
+            if isinstance(value, (Mapping, list)):
+                places.append(value)
+            elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+                raise InvalidConfig("file", "holds a whole number of more than 64 bits, which no setting has")
 
 
 def shown(key: str) -> str:
     """A key's name as a report may show it: names are shown, texts that only stand in a name's place are not."""
     digits = sum(char.isdigit() for char in key)
-    return key if _PLAIN_KEY.fullmatch(key) and digits <= _MOST_DIGITS else "(a key with an odd name)"
+    plain = _PLAIN_KEY.fullmatch(key) and max(map(len, key.split("_"))) <= _LONGEST_WORD
+    return key if plain and digits <= _MOST_DIGITS else "(a key with an odd name)"
 
 
 def _text(data: bytes) -> str:

@@ -37,13 +37,13 @@ class Reading:
         return self._values.get(key) not in (None, "")
 
     def number(self, key: str, default: float, *, empty: float | None = None) -> float:
-        """A number; `default` where the key is missing, `empty` (or `default`) where nothing stands in it.
+        """A number; `default` where the key is missing or [], `empty` (or `default`) where nothing stands in it.
 
         Raises InvalidConfig for anything else.
         """
         value = self._values.get(key)
-        if value is None or value == "":
-            return default if value is None or empty is None else empty
+        if value is None or value in ("", []):
+            return default if value != "" or empty is None else empty
         if isinstance(value, list) and len(value) in (1, 2):
             value = value[0]  # text_encoder_lr of sd-scripts is a list, of which networks.lora takes the first
         if isinstance(value, bool) or not isinstance(value, (int, float, str)):
@@ -115,11 +115,11 @@ class Reading:
         self._stand_ins[key] = source
 
     # --- outcomes ---------------------------------------------------------------------------------------------------
-    def take(self, key: str, setting: str, value: Any) -> None:
-        """The key (or its absence, where kohya has a default) sets one of our settings."""
+    def take(self, key: str, setting: str, value: Any, why: str = "") -> None:
+        """The key (or its absence, where kohya has a default) sets one of our settings; `why` to another value."""
         self.settings[setting] = value
         if key in self._values:
-            self._taken.append(Taken(self._stand_ins.get(key, key), setting, value))
+            self._taken.append(Taken(self._stand_ins.get(key, key), setting, value, why))
 
     def ignore(self, key: str, why: str) -> None:
         """The key is there but changes nothing."""

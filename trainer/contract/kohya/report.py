@@ -21,9 +21,12 @@ class Taken:
     setting: str
     value: Any
     """The setting's value: a number, a switch or a word of ours, never a text of the file."""
+    why: str = ""
+    """Why it is another value than the file's; empty when it is not."""
 
     def __str__(self) -> str:
-        return f"{self.setting} = {self.value!r}" if isinstance(self.value, str) else f"{self.setting} = {self.value}"
+        value = repr(self.value) if isinstance(self.value, str) else self.value
+        return f"{self.setting} = {value}" + (f" ({self.why})" if self.why else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,20 @@ class Report:
         if self.off:
             lines.append(f"Empty or switched off: {len(self.off)} keys")
         return lines
+
+    def summary(self) -> list[str]:
+        """How many keys had which fate, and what is another value than the file's."""
+        counts = {
+            "taken": len({one.key for one in self.taken}),
+            "ignored": len(self.ignored),
+            "refused": len(self.refused),
+            "empty or switched off": len(self.off),
+        }
+        told = ", ".join(f"{count} {fate}" for fate, count in counts.items())
+        return [
+            f"Keys: {told} (python -m trainer import shows each)",
+            *(f"  {one.key}  ->  {one}" for one in self.taken if one.why),
+        ]
 
 
 def _grouped(keys: Mapping[str, str], most: int) -> list[str]:
