@@ -26,7 +26,8 @@ def post_text(kind: str, job: Job, values: dict[str, Any]) -> str:
         case "disk-full":
             return f"<@{job.owner_id}> {job.name} waits: the trainer's disk is full. It goes on by itself."
         case "finished":
-            return f"<@{job.owner_id}> {job.name} is finished: {epoch} epochs, {step} steps."
+            why = f" {escaped(str(values['message']), 800)}" if "message" in values else ""
+            return f"<@{job.owner_id}> {job.name} is finished: {epoch} epochs, {step} steps.{why}"
         case "stopped":
             kept = f" What was trained until step {step} is kept." if job.lora_file else " Nothing was trained yet."
             return f"<@{job.owner_id}> {job.name} was stopped.{kept}"

@@ -91,7 +91,9 @@ class Ending:
     async def _finished(self, tx: Connection, job: Job, end: Finished, kept: Kept | None) -> None:
         state = "finished" if end.reason == "complete" else "stopped"
         file = {} if kept is None else {"lora_file": kept.file, "lora_sha256": kept.sha256, "lora_bytes": kept.bytes}
-        values = {"step": end.step, "epoch": end.epoch, "training_seconds": end.training_seconds}
+        values: dict[str, Any] = {"step": end.step, "epoch": end.epoch, "training_seconds": end.training_seconds}
+        if end.message:
+            values["message"] = end.message
         await self._over(tx, job, state, values, **file)
 
     async def _over(self, tx: Connection, job: Job, state: str, values: dict[str, Any], **columns: Any) -> None:

@@ -53,7 +53,7 @@ class ScriptedAttempt:
         self._keep(name, make_picture((64, 64), seed=epoch))
         self.channel.append(Sample(epoch=epoch, step=epoch, files=(name,), grid=name, prompts=self.spec.sample_prompts))
 
-    def finish(self, epoch: int, data: bytes) -> None:
+    def finish(self, epoch: int, data: bytes, message: str = "") -> None:
         """The last LoRA file, its events, and the assignment given back."""
         name = f"lora/epoch-{epoch:03}.safetensors"
         self._keep(name, data)
@@ -68,6 +68,7 @@ class ScriptedAttempt:
                 sha256=sha256,
                 bytes=len(data),
                 training_seconds=1.0,
+                message=message,
             )
         )
         self._inbox.release(self._assignment)

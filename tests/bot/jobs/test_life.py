@@ -46,6 +46,17 @@ async def test_a_job_goes_from_start_to_its_file(lab):
     assert len(lab.discord.messages) == 3
 
 
+async def test_the_post_says_why_a_training_ended_early(lab):
+    trainer = lab.serve()
+    await lab.submit()
+    await lab.turn()
+    why = "Ended early: the validation loss had not fallen for 3 epochs (best: 0.1234 after epoch 4)."
+    trainer.claim().finish(7, LORA, why)
+    await lab.turn(30)
+    (done,) = lab.posted("lisaxl_v1 is finished: 7 epochs, 7 steps.")
+    assert why in done.content
+
+
 async def test_the_job_folder_holds_a_frozen_copy(lab):
     job = await lab.submit()
     async with lab.services.store.transaction() as tx:
