@@ -202,6 +202,14 @@ def test_dropout_belongs_to_seed_step_and_place():
     assert differ(one, other)
 
 
+def test_every_step_and_every_batch_leaves_out_something_else(monkeypatch):
+    one, seeds, seed = make_learner(dropout=0.5), [], torch.manual_seed
+    monkeypatch.setattr(torch, "manual_seed", lambda number: (seeds.append(number), seed(number))[1])
+    for step in (1, 2):
+        one.step([(0,), (1,)], step, 1.0)
+    assert len(set(seeds)) == len(seeds) == 4
+
+
 def test_nothing_is_left_out_when_validating():
     """Dropout is off, the loss is always the same, and training goes on with dropout on."""
     one, straight = make_learner(dropout=0.5, rank=8), make_learner(dropout=0.5, rank=8)
