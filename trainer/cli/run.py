@@ -19,6 +19,7 @@ from trainer.contract.errors import InvalidJob
 from trainer.contract.exits import Exit
 from trainer.contract.folder import JobFolder
 from trainer.contract.inbox import attempt_lock, attempt_lock_path
+from trainer.contract.prompts import as_prompt
 from trainer.supervise import follow
 
 
@@ -100,7 +101,7 @@ def tell_end(job: JobFolder, attempt: int, code: Exit, out: Path | None, say: Ca
     if samples:
         say(f"Samples: {samples[-1]} (all in {samples[-1].parent})")
     spec = job.spec()
-    words = ", ".join(filter(None, (spec.trigger, spec.class_word)))
+    words = as_prompt(", ".join(filter(None, (spec.trigger, spec.class_word))))
     say(f"Use it with <lora:{path.stem}:0.9> and {words} in the prompt")
 
 
