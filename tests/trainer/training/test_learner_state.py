@@ -54,6 +54,32 @@ def test_resumed_is_straight_with_dropout_averages_and_accumulation(optimizer):
     assert resumed.is_sound()
 
 
+def in_groups(learner):
+    """What the optimizer keeps in its groups, but for the rate, which each step sets anew."""
+    groups = learner.optimizer.param_groups
+    return [{key: value for key, value in group.items() if key not in ("params", "lr")} for group in groups]
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "changes"),
+    [
+        ("prodigy", {"d", "d_max", "d_hat", "d_numerator", "d_denom", "k"}),
+        ("schedule-free", {"k", "weight_sum", "lr_max", "scheduled_lr"}),
+    ],
+)
+def test_all_that_an_optimizer_changes_in_its_groups_comes_back(optimizer, changes):
+    """Prodigy's estimate only grows while gradients point one way: the same picture, noise and timestep each time."""
+    rate = {"prodigy": 1.0}.get(optimizer, 1e-2)
+    straight, resumed = (make_learner(optimizer=optimizer, learning_rate=rate) for _ in range(2))
+    [before] = in_groups(resumed)
+    for _ in range(6):
+        straight.step([(0,)], 1, 1.0)
+    resumed.load(*saved(straight))
+    [now] = in_groups(straight)
+    assert in_groups(resumed) == [now]
+    assert {key for key in now if now[key] != before.get(key)} == changes
+
+
 @pytest.mark.parametrize("precision", ["bf16", "full-bf16", "fp16"])
 def test_resumed_is_straight_in_every_number_format(precision):
     changes = {**settings_of("adamw"), "precision": precision}
