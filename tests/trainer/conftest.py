@@ -15,6 +15,14 @@ def tiny_sdxl(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny_file(tiny_sdxl, tmp_path_factory) -> Path:
+    """The tiny SDXL as one file in the original layout; do not write into it."""
+    from tests.trainer.support.single_file import write_single_file
+
+    return write_single_file(tiny_sdxl, tmp_path_factory.mktemp("tiny-file") / "tiny.safetensors")
+
+
+@pytest.fixture(scope="session")
 def small_sdxl(tiny_sdxl, tmp_path_factory) -> Path:
     """The same with fewer blocks and layers still, for tests of whole jobs; do not write into it."""
     from tests.trainer.support.networks import small_base

@@ -100,6 +100,7 @@ def test_diffusers_loads_exactly_what_was_trained(case, pipe, plain):
     assert difference(answers(pipe), plain) == 0
 
 
+@pytest.mark.parametrize("case", ["kohya", "everything"], indirect=True)
 def test_diffusers_loads_the_converted_file_exactly(case, pipe, tmp_path):
     convert(case.path, tmp_path / "d.safetensors", "diffusers")
     assert difference(in_diffusers(pipe, tmp_path / "d.safetensors"), case.shown) < 1e-5
@@ -107,6 +108,7 @@ def test_diffusers_loads_the_converted_file_exactly(case, pipe, tmp_path):
 
 # peft asks transformers for it
 @pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
+@pytest.mark.parametrize("case", ["kohya", "everything"], indirect=True)
 def test_peft_loads_the_converted_folder_exactly(case, pipe, tmp_path):
     convert(case.path, tmp_path / "p", "peft")
     parts = part_modules(read(case.path).modules)

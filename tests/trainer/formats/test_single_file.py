@@ -6,17 +6,11 @@ from diffusers import AutoencoderKL, EulerDiscreteScheduler, StableDiffusionXLPi
 from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-from tests.trainer.support.single_file import write_single_file
 from trainer.errors import LoraFileError
 from trainer.formats.clip_bpe import clip_tokenizer
 from trainer.formats.identify import identify, what_is
 from trainer.formats.single_file import sdxl_config_folder, single_file_arguments
 from trainer.model.base import load_base
-
-
-@pytest.fixture(scope="module")
-def single_file(tiny_sdxl, tmp_path_factory):
-    return write_single_file(tiny_sdxl, tmp_path_factory.mktemp("single") / "tiny.safetensors")
 
 
 def millions(model):
@@ -53,10 +47,10 @@ def test_the_arguments_bring_clips_tokenizers_unless_the_folder_has_its_own(tiny
     assert "tokenizer" not in single_file_arguments(tiny_sdxl)
 
 
-def test_a_single_file_loads_as_the_folder_it_was_made_from(single_file, tiny_sdxl, monkeypatch):
+def test_a_single_file_loads_as_the_folder_it_was_made_from(tiny_file, tiny_sdxl, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     folder = load_base(str(tiny_sdxl), device=torch.device("cpu"), dtype=torch.float32)
-    file = load_base(str(single_file), device=torch.device("cpu"), dtype=torch.float32, single_file_config=tiny_sdxl)
+    file = load_base(str(tiny_file), device=torch.device("cpu"), dtype=torch.float32, single_file_config=tiny_sdxl)
     for part in ("unet", "vae", "text_encoder", "text_encoder_2"):
         ours, theirs = getattr(file, part).state_dict(), getattr(folder, part).state_dict()
         assert ours.keys() == theirs.keys()
@@ -66,10 +60,10 @@ def test_a_single_file_loads_as_the_folder_it_was_made_from(single_file, tiny_sd
     assert file.name == "tiny"
 
 
-def test_without_a_config_of_its_own_it_is_read_as_sdxl_base(single_file):
+def test_without_a_config_of_its_own_it_is_read_as_sdxl_base(tiny_file):
     """The tiny weights do not fit SDXL's configs, which shows that those were used, offline."""
     with pytest.raises((ValueError, RuntimeError)):
-        StableDiffusionXLPipeline.from_single_file(str(single_file), **single_file_arguments())
+        StableDiffusionXLPipeline.from_single_file(str(tiny_file), **single_file_arguments())
 
 
 def save(path, *names, shape=(4, 4, 3, 3)):
@@ -113,10 +107,10 @@ def test_an_inpainting_model_is_not_a_base(tmp_path):
     assert identify(path).kind == "sdxl-inpainting"
 
 
-def test_the_whole_tiny_file_is_sdxl(single_file):
-    checkpoint = identify(single_file)
+def test_the_whole_tiny_file_is_sdxl(tiny_file):
+    checkpoint = identify(tiny_file)
     assert (checkpoint.kind, checkpoint.v_prediction, checkpoint.zero_terminal_snr) == ("sdxl", False, False)
-    assert what_is(single_file) == "an SDXL checkpoint"
+    assert what_is(tiny_file) == "an SDXL checkpoint"
 
 
 def test_the_mark_of_v_prediction_is_seen(tmp_path):

@@ -5,7 +5,6 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests.trainer.support.single_file import write_single_file
 from trainer.errors import BadBase
 from trainer.model.base import load_base
 
@@ -37,17 +36,16 @@ def test_the_vae_stays_in_fp32(tiny_sdxl):
     assert base.vae.dtype == torch.float32
 
 
-def test_the_vae_of_a_single_file_stays_in_fp32_with_all_its_bits(tiny_sdxl, tmp_path):
-    path = write_single_file(tiny_sdxl, tmp_path / "tiny.safetensors")
-    base = load(path, torch.bfloat16, single_file_config=tiny_sdxl)
+def test_the_vae_of_a_single_file_stays_in_fp32_with_all_its_bits(tiny_sdxl, tiny_file):
+    base = load(tiny_file, torch.bfloat16, single_file_config=tiny_sdxl)
     assert base.unet.dtype == torch.bfloat16
     expected = load(tiny_sdxl).vae.state_dict()
     assert all(torch.equal(tensor, expected[name]) for name, tensor in base.vae.state_dict().items())
 
 
-def test_a_single_file_marked_as_v_prediction_is_trained_as_such(tiny_sdxl, tmp_path):
-    mark = {"v_pred": torch.zeros(0), "ztsnr": torch.zeros(0)}
-    path = write_single_file(tiny_sdxl, tmp_path / "noob.safetensors", mark)
+def test_a_single_file_marked_as_v_prediction_is_trained_as_such(tiny_sdxl, tiny_file, tmp_path):
+    path = tmp_path / "noob.safetensors"
+    save_file({**load_file(tiny_file), "v_pred": torch.zeros(0), "ztsnr": torch.zeros(0)}, path)
     base = load(path, single_file_config=tiny_sdxl)
     assert base.prediction_type == "v_prediction"
     assert base.scheduler_config["rescale_betas_zero_snr"] is True
@@ -161,13 +159,11 @@ def test_a_single_file_that_is_something_else(tmp_path):
     refused(path, "is a LoRA file")
 
 
-def test_a_single_file_that_is_cut_or_lacks_weights(tiny_sdxl, tmp_path):
-    path = write_single_file(tiny_sdxl, tmp_path / "tiny.safetensors")
-    whole = path.read_bytes()
-    path.write_bytes(whole[:-5])
+def test_a_single_file_that_is_cut_or_lacks_weights(tiny_sdxl, tiny_file, tmp_path):
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(tiny_file.read_bytes()[:-5])
     refused(path, "cut short")
-    path.write_bytes(whole)
-    tensors = load_file(path)
+    tensors = load_file(tiny_file)
     for lost in ("first_stage_model.", "conditioner.embedders.1.model.ln_final.weight"):
         save_file({name: tensor for name, tensor in tensors.items() if not name.startswith(lost)}, path)
         with pytest.raises(BadBase, match=r"cannot be loaded|lacks weights of its text_encoder_2"):

@@ -5,9 +5,9 @@ import torch
 from diffusers import AutoencoderKL
 from safetensors.torch import load_file, save_file
 
-from tests.trainer.support.single_file import write_single_file
 from trainer.errors import BadBase
 from trainer.model.base import load_base
+from trainer.model.vae import load_vae
 
 CPU = torch.device("cpu")
 
@@ -39,17 +39,20 @@ def test_a_vaes_folder_takes_the_place_of_the_bases_own(tiny_sdxl, other):
     assert not (bias(load(tiny_sdxl, "")) == 0.5).any()
 
 
-def test_a_whole_models_folder_or_file_gives_its_vae(tiny_sdxl, tmp_path):
-    assert bias(load(tiny_sdxl, tiny_sdxl)).equal(bias(load(tiny_sdxl, "")))
-    whole = write_single_file(tiny_sdxl, tmp_path / "model.safetensors")
-    assert bias(load(tiny_sdxl, whole)).equal(bias(load(tiny_sdxl, "")))
+def test_a_whole_models_folder_or_file_gives_its_vae(tiny_sdxl, tiny_file, other, tmp_path):
+    own = AutoencoderKL.from_pretrained(tiny_sdxl, subfolder="vae")
+    expected = own.decoder.conv_out.bias.detach().clone()
+    changed = AutoencoderKL.from_pretrained(other)
+    for whole in (tiny_sdxl, tiny_file):
+        assert load_vae(str(whole), changed, tiny_sdxl).decoder.conv_out.bias.equal(expected)
     alone = {
         name.removeprefix("first_stage_model."): tensor + 1
-        for name, tensor in load_file(whole).items()
+        for name, tensor in load_file(tiny_file).items()
         if name.startswith("first_stage_model.")
     }
     save_file(alone, tmp_path / "vae.safetensors")
-    assert bias(load(tiny_sdxl, tmp_path / "vae.safetensors")).equal(bias(load(tiny_sdxl, "")) + 1)
+    loaded = load_vae(str(tmp_path / "vae.safetensors"), own, tiny_sdxl)
+    assert loaded.decoder.conv_out.bias.equal(expected + 1)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +63,6 @@ def test_a_whole_models_folder_or_file_gives_its_vae(tiny_sdxl, tmp_path):
         ("text", "cannot be used"),
         ("lora", "is a LoRA file"),
         ("scale", "not of SDXL's kind"),
-        ("cut", "cannot be loaded"),
     ],
 )
 def test_what_is_no_vae_for_sdxl_is_refused(tiny_sdxl, other, tmp_path, wrong, problem):
@@ -75,8 +77,12 @@ def test_what_is_no_vae_for_sdxl_is_refused(tiny_sdxl, other, tmp_path, wrong, p
         config = other / "config.json"
         config.write_text(config.read_text().replace("0.13025", "0.18215"))
         path = other
-    elif wrong == "cut":
-        (other / "diffusion_pytorch_model.safetensors").write_bytes(b"x")
-        path = other
+    own = AutoencoderKL.from_pretrained(tiny_sdxl, subfolder="vae")
     with pytest.raises(BadBase, match=problem):
-        load(tiny_sdxl, path)
+        load_vae(str(path), own)
+
+
+def test_a_damaged_vae_is_refused_with_the_base(tiny_sdxl, other):
+    (other / "diffusion_pytorch_model.safetensors").write_bytes(b"x")
+    with pytest.raises(BadBase, match="'other' cannot be loaded"):
+        load(tiny_sdxl, other)
