@@ -31,7 +31,8 @@ BINDING = (
     *("rank", "alpha", "targets", "conv_rank", "conv_alpha", "decompose", "rank_stabilised"),
     *("text_encoder_1", "text_encoder_2", "optimizer", "ema_decay", "precision"),
     # And these say what the steps of an epoch are, so that a place in it means the same.
-    *("seed", "batch_size", "gradient_accumulation", "validation_share", "resolution", "bucket_step", "square"),
+    *("seed", "batch_size", "gradient_accumulation", "validation_share"),
+    *("resolution", "bucket_step", "bucket_min", "bucket_max", "bucket_no_upscale", "square"),
 )
 """Settings that must be the same for a state to be gone on from; others (epochs, rates) may have been changed."""
 

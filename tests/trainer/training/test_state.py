@@ -54,6 +54,7 @@ OTHER = {
     **{"rank_stabilised": True, "text_encoder_1": True, "text_encoder_2": True, "optimizer": "lion"},
     **{"ema_decay": 0.9, "precision": "full-bf16", "seed": 1, "batch_size": 2, "gradient_accumulation": 2},
     **{"validation_share": 0.1, "resolution": 512, "bucket_step": 32, "square": True},
+    **{"bucket_min": 512, "bucket_max": 1024, "bucket_no_upscale": True},
 }
 
 

@@ -44,11 +44,17 @@ class Diffusion:
     """What is shown to the UNet, what it should say, and how much signal there is."""
 
     def __init__(self, base: BaseModel) -> None:
-        """Of a base `as_configured`. Raises BadBase for a noise schedule of another length than SDXL's."""
+        """Of a base `as_configured`. Raises BadBase for a noise schedule that is none, or not as long as SDXL's."""
         known = {key: value for key, value in base.scheduler_config.items() if key in _NOISE_SCHEDULE}
-        self._scheduler = DDPMScheduler(**known, prediction_type=base.prediction_type)
-        if len(self._scheduler.alphas_cumprod) != TIMESTEPS:
+        try:
+            self._scheduler = DDPMScheduler(**known, prediction_type=base.prediction_type)
+        except (TypeError, ValueError, RuntimeError) as error:  # NotImplementedError, for an unknown kind, is the last
+            raise BadBase("The base model's noise schedule cannot be read; choose an SDXL base.") from error
+        signal = self._scheduler.alphas_cumprod
+        if len(signal) != TIMESTEPS:
             raise BadBase(f"The base model's noise schedule has not SDXL's {TIMESTEPS} timesteps; choose an SDXL base.")
+        if not (signal[0] < 1.0 and (signal[:-1] > signal[1:]).all() and signal[-1] >= 0.0):  # false for NaN too
+            raise BadBase("The base model's noise schedule does not lead from pictures to noise; choose an SDXL base.")
         self._scheduler.alphas_cumprod = self._scheduler.alphas_cumprod.to(base.unet.device)
         self.predicts_velocity = base.prediction_type == "v_prediction"
 

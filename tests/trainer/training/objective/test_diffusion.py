@@ -100,3 +100,21 @@ def test_pure_noise_cannot_be_told_from_itself(base, settings):
 def test_a_schedule_of_another_length_is_no_sdxl():
     with pytest.raises(BadBase, match="1000 timesteps"):
         Diffusion(Base(scheduler_config={**SDXL, "num_train_timesteps": 500}))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"beta_schedule": "banana"},
+        {"beta_start": "x"},
+        {"beta_end": 5.0},
+        {"beta_start": -0.1},
+        {"beta_start": float("nan")},
+        {"trained_betas": [0.0] * 1000},
+        {"trained_betas": "many"},
+    ],
+    ids=str,
+)
+def test_a_schedule_that_is_none_is_refused(changes):
+    with pytest.raises(BadBase, match=r"noise schedule .*; choose an SDXL base"):
+        Diffusion(Base("epsilon", {**SDXL, **changes}))
