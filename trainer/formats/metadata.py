@@ -57,7 +57,7 @@ class TrainingProgress:
     saved_at: float
     """Unix time of this file."""
     mixed_precision: str = "no"
-    """Number format of the arithmetic: `no` (fp32) or `bf16`."""
+    """Number format of the arithmetic: `no` (fp32), `bf16` or `fp16`."""
     prediction_type: str = "epsilon"
     """What the base predicts: `epsilon` or `v_prediction`."""
     base_sha256: str = ""
