@@ -30,17 +30,17 @@ def trained(root, base, cache=None):
     return load_file(root / "jobs" / "job1" / "attempts" / "1" / kept.file), len(bodies(channel, Caching))
 
 
-def test_a_second_job_encodes_nothing_and_its_file_is_the_same(tmp_path, tiny_sdxl, encodings):
+def test_a_second_job_encodes_nothing_and_its_file_is_the_same(tmp_path, small_sdxl, encodings):
     cache = CacheOptions(tmp_path / "cache")
-    first, told = trained(tmp_path / "a", tiny_sdxl, cache)
+    first, told = trained(tmp_path / "a", small_sdxl, cache)
     assert (told, len(encodings)) == (3, 6), "three pictures, both ways round"
-    second, told = trained(tmp_path / "b", tiny_sdxl, cache)
+    second, told = trained(tmp_path / "b", small_sdxl, cache)
     assert (told, len(encodings)) == (3, 6)
     assert all(tensor.equal(second[name]) for name, tensor in first.items())
 
 
-def test_a_job_is_trained_with_the_vae_it_names(tmp_path, tiny_sdxl):
-    job = tiny_job(tmp_path, tiny_sdxl)
+def test_a_job_is_trained_with_the_vae_it_names(tmp_path, small_sdxl):
+    job = tiny_job(tmp_path, small_sdxl)
     spec = replace(job.spec(), job_id="job2", vae=str(tmp_path / "nowhere"))
     files = {path.name: path for path in (job.path / "dataset").iterdir()}
     channel = open_channel(JobFolder.create(tmp_path / "jobs", spec, sources_from(files)))

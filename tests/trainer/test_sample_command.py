@@ -7,6 +7,7 @@ from PIL import Image
 
 from tests.trainer.sampling.networks import CONVOLUTION, random_modules, write
 from trainer.__main__ import main
+from trainer.cli.sampling import session
 from trainer.cli.sampling.session import lora_files
 from trainer.contract.exits import Exit
 from trainer.errors import BadSample
@@ -16,8 +17,8 @@ from trainer.sampling.networks import Acting, attached, read_network
 
 
 @pytest.fixture(scope="module")
-def base(tiny_sdxl):
-    return load_base(str(tiny_sdxl), device=torch.device("cpu"), dtype=torch.float32)
+def base(small_sdxl):
+    return load_base(str(small_sdxl), device=torch.device("cpu"), dtype=torch.float32)
 
 
 @pytest.fixture
@@ -29,9 +30,15 @@ def loras(base, tmp_path):
 
 
 @pytest.fixture
-def sample(tiny_sdxl):
+def sample(small_sdxl, base, monkeypatch):
+    def load(folder, **options):
+        is_loaded = folder == str(small_sdxl) and options["dtype"] == torch.float32
+        return base if is_loaded else load_base(folder, **options)
+
+    monkeypatch.setattr(session, "load_base", load)
+
     def run(*arguments, prompt="a cat"):
-        fixed = ["--base", str(tiny_sdxl), "--prompt", prompt, "--size", "64x64", "--steps", "1", "--device", "cpu"]
+        fixed = ["--base", str(small_sdxl), "--prompt", prompt, "--size", "64x64", "--steps", "1", "--device", "cpu"]
         return main(["sample", *fixed, "--seed", "7", *map(str, arguments)])
 
     return run

@@ -38,8 +38,7 @@ def test_captions_stand_below_and_never_on_a_picture(caption):
     plain = grid(pictures(4, (256, 256)))
     assert sheet.width == plain.width
     assert sheet.height > plain.height
-    for n, colour in enumerate(COLOURS[:4]):
-        assert (256 * 256, colour) in sheet.getcolors(1 << 24), n
+    assert {(256 * 256, colour) for colour in COLOURS[:4]} <= set(sheet.getcolors(1 << 16))
     ink = np.asarray(sheet.crop((0, 256, sheet.width, 256 + GAP))).max()
     assert (ink > max(BACKGROUND)) or sheet.height > plain.height
 

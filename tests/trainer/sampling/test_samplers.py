@@ -262,15 +262,13 @@ def test_every_sampler_has_a1111s_name():
 def test_on_the_toy_base_samplers_without_noise_draw_the_same_picture():
     base = load_base(str(base_folder()), device=torch.device("cpu"), dtype=torch.float32)
 
-    def picture(name, seeds=(1,)):
+    def picture(name):
         drawing = Drawing(size=(128, 128), steps=8, guidance=2.0, sampler=name)
-        prompts = ["woman, red hair, blue shirt, yellow background"] * len(seeds)
-        return np.stack([np.asarray(image, dtype=np.float32) for image in draw(base, prompts, seeds, drawing)])
+        [image] = draw(base, ["woman, red hair, blue shirt, yellow background"], [1], drawing)
+        return np.asarray(image, dtype=np.float32)
 
     karras = picture("dpm++ 2m karras")
     assert np.abs(picture("unipc") - karras).mean() < 8
     assert np.abs(picture("ddim") - karras).mean() < 8
     for name in NOISY:
-        pair = picture(name, (2, 1))
-        assert np.abs(pair[1] - karras[0]).mean() > 8
-        assert np.abs(pair[1] - picture(name)[0]).max() <= 2  # the neighbour takes no noise away
+        assert np.abs(picture(name) - karras).mean() > 8

@@ -89,8 +89,8 @@ def test_wrong_numbers_are_refused():
             xy_grid(wrong, axes, "")
 
 
-def test_each_cell_is_its_file_at_its_weight_with_the_same_seed(tiny_sdxl):
-    base = load_base(str(tiny_sdxl), device=torch.device("cpu"), dtype=torch.float32)
+def test_each_cell_is_its_file_at_its_weight_with_the_same_seed(small_sdxl):
+    base = load_base(str(small_sdxl), device=torch.device("cpu"), dtype=torch.float32)
     axes = Axes(
         tuple(network(f"n{seed}", "", random_modules(base, (CONVOLUTION,), seed=seed)) for seed in (1, 2)), (0.5, 2.0)
     )
