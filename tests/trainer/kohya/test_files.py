@@ -146,6 +146,7 @@ def test_sections_only_group():
             "network_module = 'lycoris.kohya'\nnetwork_args = ['algo=locon', 'dora_wd=True', 'preset=attn-mlp']",
             {"decompose": True, "conv_rank": 0},
         ),
+        ("network_module = 'lycoris.kohya'", {"conv_rank": 16, "conv_alpha": 8.0, "targets": "kohya"}),
     ],
 )
 def test_a_key_of_sd_scripts_sets_what_it_means(more, expected):

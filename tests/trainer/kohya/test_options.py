@@ -105,6 +105,10 @@ OPTIONS = [
     ({"enable_bucket": False}, {"square": True}),
     ({"bucket_reso_steps": 32.0}, {"bucket_step": 32}),
     ({"min_bucket_reso": 512, "max_bucket_reso": 1536}, {"bucket_min": 512, "bucket_max": 1536}),
+    (
+        {"LoRA_type": "LyCORIS/LoCon", "conv_dim": 0, "conv_alpha": 0, "network_alpha": 16},
+        {"conv_rank": 32, "conv_alpha": 16.0, "alpha": 16.0},
+    ),
     ({"max_bucket_reso": 1024}, {"bucket_max": 2048}),
     ({"max_bucket_reso": 512, "max_resolution": "768,768"}, {"bucket_max": 1536, "resolution": 768}),
     ({"max_bucket_reso": 512, "enable_bucket": False}, {"bucket_max": 1024, "square": True}),
@@ -194,6 +198,12 @@ def test_a_largest_side_that_leaves_only_squares_is_raised_and_that_is_told():
     assert [line.split() for line in report.lines() if "raised" in line] == [told.split()]
     assert report.summary()[1:] == [f"  {told}"]
     assert of(max_bucket_reso=1536).report.summary()[1:] == []
+
+
+def test_adafactor_has_no_betas_to_take():
+    imported = of(optimizer="Adafactor", optimizer_args="betas=0.5,0.6 weight_decay=0.1")
+    assert (imported.config.beta_1, imported.config.beta_2, imported.config.weight_decay) == (0.9, 0.999, 0.1)
+    assert "optimizer_args" in imported.report.refused
 
 
 def test_an_old_file_names_its_optimizer_by_a_switch():

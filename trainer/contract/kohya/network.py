@@ -61,7 +61,10 @@ def read_network(keys: Reading) -> bool:
         keys.ignore("LyCORIS_preset", f"{kind} is no LyCORIS network")
         keys.ignore("dora_wd", f"{kind} has no DoRA")
     keys.take("LoRA_type" if keys.gui else "network_module", "targets", targets)
-    _read_convolutions(keys, kind if not convolutions else "")
+    if convolutions:
+        _read_convolutions(keys, kind)
+    else:
+        _no_convolutions(keys, f"{kind} leaves convolutions alone")
     return encoders and not _caches_texts(keys)
 
 
@@ -75,15 +78,20 @@ def _caches_texts(keys: Reading) -> bool:
     return True
 
 
-def _read_convolutions(keys: Reading, kind_without: str) -> None:
-    rank = 0 if kind_without else keys.whole("conv_dim", 0)
+def _read_convolutions(keys: Reading, kind: str) -> None:
+    rank, alpha = keys.whole("conv_dim", 0), keys.number("conv_alpha", 0.0 if kind == _LYCORIS else 1.0)
+    if kind == _LYCORIS:  # 0 is what the linear layers have (lycoris/kohya.py, create_network)
+        rank, alpha = rank or keys.settings["rank"], alpha or keys.number("network_alpha", 1.0)
     if rank:
         keys.take("conv_dim", "conv_rank", rank)
-        keys.take("conv_alpha", "conv_alpha", keys.number("conv_alpha", 1.0) or float(rank))
+        keys.take("conv_alpha", "conv_alpha", alpha or float(rank))
     else:
-        why = f"{kind_without} leaves convolutions alone" if kind_without else "conv_dim is 0"
-        keys.ignore("conv_dim", why)
-        keys.ignore("conv_alpha", why)
+        _no_convolutions(keys, "conv_dim is 0")
+
+
+def _no_convolutions(keys: Reading, why: str) -> None:
+    keys.ignore("conv_dim", why)
+    keys.ignore("conv_alpha", why)
 
 
 def _kind(keys: Reading) -> str:

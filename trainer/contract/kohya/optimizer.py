@@ -111,7 +111,9 @@ def _read_arguments(keys: Reading, kind: _Kind) -> bool:
     decay = _number(arguments.pop("weight_decay", ""))
     if decay is not None:
         keys.take("optimizer_args", "weight_decay", decay)
-    betas = [_number(part) for part in arguments.pop("betas", "").strip("()[]").split(",")]
+    # Adafactor has none: there they are an argument like any other.
+    text = "" if kind is _ADAFACTOR else arguments.pop("betas", "")
+    betas = [_number(part) for part in text.strip("()[]").split(",")]
     if len(betas) == 2 and betas[0] is not None and betas[1] is not None:
         keys.take("optimizer_args", "beta_1", betas[0])
         keys.take("optimizer_args", "beta_2", betas[1])
