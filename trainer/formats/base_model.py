@@ -28,7 +28,8 @@ def check_folder(folder: Path) -> None:
         raise BadBase(f"The folder {folder.name!r} is no diffusers model (no readable model_index.json).") from None
     kind = index.get("_class_name") if isinstance(index, dict) else None
     if kind not in ("StableDiffusionXLPipeline", "StableDiffusionXLImg2ImgPipeline"):
-        raise BadBase(f"The base model {folder.name!r} is {str(kind)[:60]}, not SDXL; choose an SDXL model.")
+        named = kind[:60] if isinstance(kind, str) and kind.isidentifier() else "of an unknown kind"
+        raise BadBase(f"The base model {folder.name!r} is {named}, not SDXL; choose an SDXL model.")
     missing = [part for part in PARTS if not (folder / part).is_dir()]
     if missing:
         raise BadBase(f"The base model {folder.name!r} lacks {', '.join(missing)}; download it again.")

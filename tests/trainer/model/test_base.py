@@ -77,10 +77,17 @@ def test_a_hub_model_that_is_not_on_this_machine_while_offline(monkeypatch):
         load("some-unknown/model")
 
 
-def test_another_kind_of_model(folder):
-    index = json.loads((folder / "model_index.json").read_text())
-    (folder / "model_index.json").write_text(json.dumps({**index, "_class_name": "StableDiffusionPipeline"}))
-    refused(folder, "is StableDiffusionPipeline, not SDXL")
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("StableDiffusionPipeline", "is StableDiffusionPipeline, not SDXL"),
+        ("\x1b[31mStable", "is of an unknown kind, not SDXL"),
+        (["StableDiffusionXLPipeline"], "is of an unknown kind, not SDXL"),
+    ],
+)
+def test_another_kind_of_model(tmp_path, kind, words):
+    (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": kind}))
+    refused(tmp_path, words)
 
 
 def test_a_folder_without_an_index(tmp_path):
