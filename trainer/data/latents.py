@@ -13,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
 
+import PIL
 import torch
 from diffusers import AutoencoderKL
 from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
@@ -86,8 +87,8 @@ class LatentEncoder:
 
 
 def _identity(vae: AutoencoderKL, precision: VaePrecision) -> str:
-    """What a latent depends on besides the picture: the VAE's weights and shape, and what reckons with them, how."""
-    digest = hashlib.sha256(json.dumps([precision, vae.device.type, torch.__version__]).encode())
+    """What a latent depends on besides the picture: the VAE's weights and shape, and what reckons, and how."""
+    digest = hashlib.sha256(json.dumps([precision, vae.device.type, torch.__version__, PIL.__version__]).encode())
     digest.update(json.dumps(dict(vae.config), sort_keys=True, default=str).encode())
     for name, tensor in sorted(vae.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
