@@ -57,8 +57,8 @@ def kinds(channel):
     return [event.body.kind for event in channel.events()]
 
 
-def test_a_whole_job(tiny_sdxl, tmp_path):
-    job = tiny_job(tmp_path, tiny_sdxl, prompts=("lisaxl", "lisaxl, woman"), sample_count=3, sample_steps=2)
+def test_a_whole_job(small_sdxl, tmp_path):
+    job = tiny_job(tmp_path, small_sdxl, prompts=("lisaxl", "lisaxl, woman"), sample_count=3, sample_steps=2)
     channel = open_channel(job)
     assert run_job(channel, device="cpu", service="gpu0") == Exit.FINISHED
     story = list(dict.fromkeys(kinds(channel)))
@@ -86,8 +86,8 @@ def test_a_whole_job(tiny_sdxl, tmp_path):
     assert (metadata["ss_steps"], metadata["ss_epoch"], metadata["ss_output_name"]) == ("4", "2", "lisaxl_v1")
 
 
-def test_stop_keeps_what_was_trained_within_a_step(tiny_sdxl, tmp_path):
-    job = tiny_job(tmp_path, tiny_sdxl, epochs=50)
+def test_stop_keeps_what_was_trained_within_a_step(small_sdxl, tmp_path):
+    job = tiny_job(tmp_path, small_sdxl, epochs=50)
     channel = meddled(job, at(events.Step, lambda: job.set_desired("stop", 1)))
     assert run_job(channel, device="cpu") == Exit.FINISHED
     end = last(channel)
@@ -95,8 +95,8 @@ def test_stop_keeps_what_was_trained_within_a_step(tiny_sdxl, tmp_path):
     assert sha256_file(job.file(1, end.file)) == end.sha256
 
 
-def test_stop_before_the_first_step_has_no_file(tiny_sdxl, tmp_path):
-    job = tiny_job(tmp_path, tiny_sdxl)
+def test_stop_before_the_first_step_has_no_file(small_sdxl, tmp_path):
+    job = tiny_job(tmp_path, small_sdxl)
     channel = meddled(job, at(events.Caching, lambda: job.set_desired("stop", 1)))
     assert run_job(channel, device="cpu") == Exit.FINISHED
     assert (last(channel).reason, last(channel).file) == ("stopped", "")
@@ -104,8 +104,8 @@ def test_stop_before_the_first_step_has_no_file(tiny_sdxl, tmp_path):
 
 
 @pytest.mark.parametrize("how", ["asked", "shutdown"])
-def test_paused_work_is_gone_on_with_and_a_stop_then_keeps_it(tiny_sdxl, tmp_path, how):
-    job = tiny_job(tmp_path, tiny_sdxl, epochs=50)
+def test_paused_work_is_gone_on_with_and_a_stop_then_keeps_it(small_sdxl, tmp_path, how):
+    job = tiny_job(tmp_path, small_sdxl, epochs=50)
     stop = threading.Event()
     action = stop.set if how == "shutdown" else (lambda: job.set_desired("pause", 1))
     channel = meddled(job, at(events.Step, action))
@@ -118,8 +118,8 @@ def test_paused_work_is_gone_on_with_and_a_stop_then_keeps_it(tiny_sdxl, tmp_pat
     assert (last(second).step, last(second).file) == (1, "lora/step-000001.safetensors")
 
 
-def test_pause_before_the_first_step_points_at_the_earlier_state(tiny_sdxl, tmp_path):
-    job = tiny_job(tmp_path, tiny_sdxl, epochs=50)
+def test_pause_before_the_first_step_points_at_the_earlier_state(small_sdxl, tmp_path):
+    job = tiny_job(tmp_path, small_sdxl, epochs=50)
     first = meddled(job, at(events.Step, lambda: job.set_desired("pause", 1)))
     assert run_job(first, device="cpu") == Exit.PAUSED
     second = meddled(job, at(events.Preparing, lambda: job.set_desired("pause", 2)), attempt=2)
@@ -128,16 +128,16 @@ def test_pause_before_the_first_step_points_at_the_earlier_state(tiny_sdxl, tmp_
     assert next(second.states())[:2] == (1, 1)
 
 
-def test_a_replaced_attempt_leaves_and_writes_nothing(tiny_sdxl, tmp_path):
-    job = tiny_job(tmp_path, tiny_sdxl, epochs=50, state_every_seconds=0.0)
+def test_a_replaced_attempt_leaves_and_writes_nothing(small_sdxl, tmp_path):
+    job = tiny_job(tmp_path, small_sdxl, epochs=50, state_every_seconds=0.0)
     channel = meddled(job, at(events.Step, lambda: job.open_attempt(2)))
     assert run_job(channel, device="cpu") == Exit.STALE
     assert kinds(channel)[-1] == "step"
     assert list((job.attempt(1) / "lora").iterdir()) == []
 
 
-def test_commands_are_answered_once_across_attempts(tiny_sdxl, tmp_path):
-    job = tiny_job(tmp_path, tiny_sdxl, epochs=2, sample_steps=1)
+def test_commands_are_answered_once_across_attempts(small_sdxl, tmp_path):
+    job = tiny_job(tmp_path, small_sdxl, epochs=2, sample_steps=1)
     for number, kind, epochs in ((1, "extend", 1), (2, "sample", 0), (3, "extend", 99_999)):
         job.add_command(Command(number, kind, epochs))
     first = meddled(job, at(events.CommandDone, lambda: None))
@@ -156,15 +156,15 @@ def test_commands_are_answered_once_across_attempts(tiny_sdxl, tmp_path):
     assert json.loads((job.attempt(2) / "effective.json").read_text())["epochs"] == 3
 
 
-def test_an_extension_that_comes_with_the_last_checkpoint_is_in_time(tiny_sdxl, tmp_path):
-    job = tiny_job(tmp_path, tiny_sdxl, epochs=1, checkpoint_every_epochs=1)
+def test_an_extension_that_comes_with_the_last_checkpoint_is_in_time(small_sdxl, tmp_path):
+    job = tiny_job(tmp_path, small_sdxl, epochs=1, checkpoint_every_epochs=1)
     channel = meddled(job, at(events.Checkpoint, lambda: job.add_command(Command(1, "extend", 1))))
     assert run_job(channel, device="cpu") == Exit.FINISHED
     assert (last(channel).epoch, last(channel).file) == (2, "lora/epoch-002.safetensors")
 
 
-def test_a_finished_job_can_be_extended_by_another_attempt(tiny_sdxl, tmp_path):
-    job = tiny_job(tmp_path, tiny_sdxl, epochs=1, checkpoint_every_epochs=1)
+def test_a_finished_job_can_be_extended_by_another_attempt(small_sdxl, tmp_path):
+    job = tiny_job(tmp_path, small_sdxl, epochs=1, checkpoint_every_epochs=1)
     assert run_job(open_channel(job), device="cpu") == Exit.FINISHED
     job.add_command(Command(1, "extend", 1))
     second = open_channel(job, 2)
@@ -173,8 +173,8 @@ def test_a_finished_job_can_be_extended_by_another_attempt(tiny_sdxl, tmp_path):
     assert (last(second).epoch, last(second).step) == (2, 4)
 
 
-def test_stopping_refuses_commands_left_over(tiny_sdxl, tmp_path):
-    job = tiny_job(tmp_path, tiny_sdxl, epochs=50)
+def test_stopping_refuses_commands_left_over(small_sdxl, tmp_path):
+    job = tiny_job(tmp_path, small_sdxl, epochs=50)
 
     def act():
         job.add_command(Command(1, "sample"))
@@ -199,19 +199,19 @@ def test_a_gpu_that_is_not_there_is_said_so(tmp_path):
     assert last(channel).code == "no-device"
 
 
-def test_a_bad_picture_is_named(tiny_sdxl, tmp_path):
+def test_a_bad_picture_is_named(small_sdxl, tmp_path):
     files = draw_pictures(tmp_path / "pictures")
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"\x89PNG but not really")
     files[f"{sha256_file(broken)}.png"] = broken
-    channel = open_channel(tiny_job(tmp_path, tiny_sdxl, pictures=files))
+    channel = open_channel(tiny_job(tmp_path, small_sdxl, pictures=files))
     assert run_job(channel, device="cpu") == Exit.FAILED
     assert last(channel).code == "bad-picture"
     assert sha256_file(broken)[:12] in last(channel).message
 
 
-def test_a_diverged_training_fails_and_keeps_no_rubbish(tiny_sdxl, tmp_path):
-    job = tiny_job(tmp_path, tiny_sdxl, epochs=200, learning_rate=1.0, alpha=4000.0, max_grad_norm=0.0)
+def test_a_diverged_training_fails_and_keeps_no_rubbish(small_sdxl, tmp_path):
+    job = tiny_job(tmp_path, small_sdxl, epochs=200, learning_rate=1.0, alpha=4000.0, max_grad_norm=0.0)
     channel = open_channel(job)
     assert run_job(channel, device="cpu") == Exit.FAILED
     assert (last(channel).code, last(channel).retry) == ("nan-loss", False)
@@ -225,8 +225,8 @@ class FullDisk(DirectoryChannel):
         raise ChannelError("cannot keep the state") from OSError(errno.ENOSPC, "No space left on device")
 
 
-def test_a_full_disk_pauses_the_job(tiny_sdxl, tmp_path):
-    job = tiny_job(tmp_path, tiny_sdxl, state_every_seconds=0.0)
+def test_a_full_disk_pauses_the_job(small_sdxl, tmp_path):
+    job = tiny_job(tmp_path, small_sdxl, state_every_seconds=0.0)
     job.open_attempt(1)
     channel = FullDisk(job.path, 1)
     assert run_job(channel, device="cpu") == Exit.PAUSED
@@ -234,12 +234,12 @@ def test_a_full_disk_pauses_the_job(tiny_sdxl, tmp_path):
     assert run_job(open_channel(job, 2), device="cpu") == Exit.FINISHED
 
 
-def test_a_disk_that_fills_up_while_a_state_is_written(tiny_sdxl, tmp_path, monkeypatch):
+def test_a_disk_that_fills_up_while_a_state_is_written(small_sdxl, tmp_path, monkeypatch):
     def no_room(*_):
         raise SafetensorError(f"I/O error: No space left on device (os error {errno.ENOSPC})")
 
     monkeypatch.setattr(state, "save_file", no_room)
-    channel = open_channel(tiny_job(tmp_path, tiny_sdxl, state_every_seconds=0.0))
+    channel = open_channel(tiny_job(tmp_path, small_sdxl, state_every_seconds=0.0))
     assert run_job(channel, device="cpu") == Exit.PAUSED
     assert last(channel).reason == "disk-full"
 
@@ -253,17 +253,17 @@ class DeadDisk(DirectoryChannel):
         return super().append(body)
 
 
-def test_a_dead_disk_is_an_exit_code_at_least(tiny_sdxl, tmp_path):
-    job = tiny_job(tmp_path, tiny_sdxl)
+def test_a_dead_disk_is_an_exit_code_at_least(small_sdxl, tmp_path):
+    job = tiny_job(tmp_path, small_sdxl)
     job.open_attempt(1)
     assert run_job(DeadDisk(job.path, 1), device="cpu") == Exit.FAILED
 
 
-def test_an_unexpected_error_is_logged_for_the_host_and_not_shown(tiny_sdxl, tmp_path, caplog):
+def test_an_unexpected_error_is_logged_for_the_host_and_not_shown(small_sdxl, tmp_path, caplog):
     def explode():
         raise ZeroDivisionError("secret detail")
 
-    channel = meddled(tiny_job(tmp_path, tiny_sdxl), at(events.Step, explode))
+    channel = meddled(tiny_job(tmp_path, small_sdxl), at(events.Step, explode))
     with caplog.at_level(logging.ERROR):
         assert run_job(channel, device="cpu") == Exit.FAILED
     assert (last(channel).code, last(channel).retry) == ("internal", True)
@@ -271,8 +271,8 @@ def test_an_unexpected_error_is_logged_for_the_host_and_not_shown(tiny_sdxl, tmp
     assert "secret detail" in caplog.text
 
 
-def test_a_broken_job_description_fails_for_good(tiny_sdxl, tmp_path):
-    job = tiny_job(tmp_path, tiny_sdxl)
+def test_a_broken_job_description_fails_for_good(small_sdxl, tmp_path):
+    job = tiny_job(tmp_path, small_sdxl)
     (job.path / "job.json").write_text("{}")
     channel = open_channel(job)
     assert run_job(channel, device="cpu") == Exit.FAILED

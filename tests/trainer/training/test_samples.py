@@ -12,8 +12,8 @@ from trainer.sampling.draw import Drawing, draw
 from trainer.training import keeper
 
 
-def test_samples_are_drawn_as_the_job_says(tiny_sdxl, tmp_path, monkeypatch):
-    plain = tiny_job(tmp_path / "plain", tiny_sdxl)
+def test_samples_are_drawn_as_the_job_says(small_sdxl, tmp_path, monkeypatch):
+    plain = tiny_job(tmp_path / "plain", small_sdxl)
     settings = {"sample_count": 3, "sample_steps": 2, "sample_guidance": 3.5, "sample_sampler": "euler a"}
     prompts = ("lisaxl, (smile:1.2)", "<lora:nobody:oops> [((lisaxl BREAK " + "cat " * 60)
     spec = replace(

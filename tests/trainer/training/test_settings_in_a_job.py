@@ -16,8 +16,8 @@ def without_prodigy(monkeypatch):
     monkeypatch.setattr("trainer.training.optim.packages.find_spec", lambda name: None)
 
 
-def test_a_job_without_its_optimizers_package_fails_before_anything_is_loaded(without_prodigy, tiny_sdxl, tmp_path):
-    channel = open_channel(tiny_job(tmp_path, tiny_sdxl, optimizer="prodigy", learning_rate=1.0))
+def test_a_job_without_its_optimizers_package_fails_before_anything_is_loaded(without_prodigy, small_sdxl, tmp_path):
+    channel = open_channel(tiny_job(tmp_path, small_sdxl, optimizer="prodigy", learning_rate=1.0))
     assert run_job(channel, device="cpu") == Exit.FAILED
     [failed] = bodies(channel, Failed)
     assert (failed.code, failed.retry) == ("missing-extra", False)
@@ -34,9 +34,9 @@ def test_no_job_is_made_by_hand_without_it(without_prodigy, tmp_path):
         make_job(request, print)
 
 
-def test_rates_follow_the_schedule_and_files_say_what_the_base_predicts(tiny_sdxl, tmp_path):
+def test_rates_follow_the_schedule_and_files_say_what_the_base_predicts(small_sdxl, tmp_path):
     velocity = {"prediction": "v-prediction", "zero_terminal_snr": True, "precision": "fp16"}
-    job = tiny_job(tmp_path, tiny_sdxl, **velocity, schedule="linear", learning_rate=1e-3, epochs=1)
+    job = tiny_job(tmp_path, small_sdxl, **velocity, schedule="linear", learning_rate=1e-3, epochs=1)
     channel = open_channel(job)
     assert run_job(channel, device="cpu") == Exit.FINISHED
     [end] = bodies(channel, Finished)
