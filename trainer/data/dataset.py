@@ -226,5 +226,6 @@ def _keep_texts(spec: JobSpec, config: TrainConfig, kept: KeptCaptions, texts: T
         return
     for number, picture in enumerate(spec.pictures):
         texts.keep(picture.caption)
-        for caption in kept.all_of(picture.caption, number) if config.preservation_weight else ():
-            texts.keep(caption)
+        if config.preservation_weight and kept.concerns(picture.caption):
+            for caption in kept.all_of(picture.caption, number):
+                texts.keep(caption)

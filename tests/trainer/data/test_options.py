@@ -75,7 +75,7 @@ def time_ids(data, picture=0, step=1):
         ({}, (64, 96, 96, 160)),
         ({"resolution": 64}, (64, 96, 64, 64)),
         ({"bucket_step": 8}, (64, 96, 104, 152)),
-        ({"bucket_max": 128}, (64, 96, 128, 128)),
+        ({"bucket_max": 128, "bucket_min": 64}, (64, 96, 128, 128)),
         ({"bucket_min": 128}, (64, 96, 128, 128)),
         ({"bucket_no_upscale": True}, (64, 96, 64, 96)),
         ({"square": True}, (64, 96, 128, 128)),
@@ -203,3 +203,14 @@ def test_a_batch_larger_than_the_set_is_the_whole_set(encoded, pictures):
     data = encoded([replace(picture, regularisation=False) for picture in pictures], square=True, batch_size=50)
     sampler = Sampler.of(data.buckets, data.repeats, data.config)
     assert [len(batch) for step in sampler.epoch(1) for batch in step] == [4]
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.5])
+def test_texts_are_kept_for_what_steps_ask_for_and_no_more(encoded, pictures, monkeypatch, weight):
+    kept = []
+    monkeypatch.setattr(TextCache, "keep", lambda _, caption: kept.append(caption))
+    others = [replace(one, caption="woman, hat") if one.regularisation else one for one in pictures]
+    data = encoded(others, preservation_weight=weight, caption_dropout=0.5)
+    own = {one.caption for one in others} | {""}
+    asked = {caption for number in (0, 1) for caption in data.kept.all_of(others[number].caption, number)}
+    assert set(kept) == (own | asked if weight else own)
