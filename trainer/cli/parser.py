@@ -149,7 +149,10 @@ def _add_convert(commands: _Commands, common: argparse.ArgumentParser) -> None:
         help="kohya: for A1111 and ComfyUI; diffusers: one file; peft: a folder",
     )
     convert.add_argument(
-        "--alpha", type=_alpha, metavar="A", help="alpha it was trained with, where the file does not say it (default: its rank)"
+        "--alpha",
+        type=_alpha,
+        metavar="A",
+        help="alpha it was trained with, where the file does not say it (default: the rank)",
     )
 
 
