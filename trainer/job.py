@@ -183,7 +183,7 @@ class _Attempt(Progress):
             check_settings(state, config)
             try:
                 learner.load(state.tensors, state.values)
-            except (ValueError, KeyError) as error:
+            except (ValueError, KeyError, TypeError) as error:
                 raise OtherSettings("its weights are of another shape") from error
             self._team.begin_load(folder)
             position = state.position

@@ -180,7 +180,9 @@ class Learner:
         }
 
     def load(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
-        """Go on from a state. Raises ValueError or KeyError when it is not this run's, before any change."""
+        """Go on from a state. Raises ValueError, KeyError or TypeError when it is not this run's; one of other settings
+        is refused before any change.
+        """
         kinds: dict[str, dict[str, Tensor]] = {kind: {} for kind in ("weight", "optimizer", "average", "tally")}
         for key, tensor in tensors.items():
             kind, _, name = key.partition("|")

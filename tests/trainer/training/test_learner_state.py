@@ -186,3 +186,12 @@ def test_a_state_of_another_run_is_refused_untouched(theirs, problem):
     with pytest.raises(ValueError, match=problem):
         one.load(*saved(other))
     assert not differ(one, before)
+
+
+@pytest.mark.parametrize("values", [[], {}, {"optimizer": []}, {"optimizer": {"name": "adamw"}}], ids=str)
+def test_values_that_are_no_learners_are_refused_untouched(values):
+    one, tensors = make_learner(), make_learner(seed=1).state()[0]
+    before = weights(one)
+    with pytest.raises((ValueError, KeyError, TypeError)):
+        one.load(tensors, values)
+    assert not differ(one, before)

@@ -5,6 +5,7 @@ import torch
 
 from tests.trainer.training.learning import differ, make_learner, weights
 from trainer.contract.config import TrainConfig
+from trainer.training.objective import batch
 from trainer.training.objective.preservation import drift, rows_to_preserve
 
 KEEPING = {"preservation_weight": 1.0, "preservation_share": 0.5, "learning_rate": 1e-2}
@@ -27,6 +28,19 @@ def test_which_ones_depends_on_seed_step_and_place_alone():
     assert rows(0.3, step=5) == rows(0.3, step=5)
     for place in ("step", "first", "seed"):
         assert len({tuple(rows(0.3, **{place: number})) for number in range(20)}) == 3
+
+
+def test_what_is_shown_again_has_noise_of_its_own_at_its_pictures_place(monkeypatch):
+    """In the second batch of a step as well: places count on, so no two pictures of a step get the same noise."""
+    drawn, draw_noise = [], batch.draw_noise
+
+    def spy(latents, places, step, config, purpose="noise"):
+        drawn.append((purpose, list(places)))
+        return draw_noise(latents, places, step, config, purpose)
+
+    monkeypatch.setattr(batch, "draw_noise", spy)
+    make_learner(**{**KEEPING, "preservation_share": 1.0}).step([(0, 1), (3, 2)], 1, 1.0)
+    assert drawn == [("noise", [0, 1]), ("preserved noise", [0, 1]), ("noise", [2, 3]), ("preserved noise", [3])]
 
 
 def test_nothing_is_shown_again_without_weight_or_trigger():
