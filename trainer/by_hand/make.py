@@ -129,6 +129,8 @@ def _collect(
     masks = Masks.find(request.masks) if config.masked_loss else None
     subject = usable(gather(found, scratch, min_side, masks), request.images, say)
     others: list[Gathered] = []
+    if beside is None and (request.images / "reg").is_dir():
+        say(f"The pictures in {request.images / 'reg'} are not used; --regularisation takes that folder")
     if beside is not None:
         folder = request.regularisation or request.images
         say(f"Reading {len(beside)} files of regularisation pictures in {folder}")

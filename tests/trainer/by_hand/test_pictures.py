@@ -161,3 +161,14 @@ def test_another_vae_and_a_negative_prompt_go_into_the_job(request_for, tiny_sdx
         make_job(request_for(vae="/nowhere"), said.append)
     with pytest.raises(BadBase, match="holds no VAE"):
         make_job(request_for(vae=str(tiny_sdxl / "tokenizer")), said.append)
+
+
+def test_a_folder_of_regularisation_pictures_that_nobody_named_is_told(request_for, folder, said):
+    picture(folder / "reg" / "1_woman" / "a.png")
+    job = make_job(request_for(), said.append)
+    assert not any(one.regularisation for one in job.spec().pictures)
+    assert f"The pictures in {folder / 'reg'} are not used; --regularisation takes that folder" in said
+    said.clear()
+    job = make_job(request_for(regularisation=folder / "reg"), said.append)
+    assert [one.caption for one in job.spec().pictures if one.regularisation] == ["woman"]
+    assert [line for line in said if "not used" in line] == []
