@@ -28,7 +28,7 @@ TRAINING = {
     "checkpoint_every_epochs": 5,
     "rank": 16,
     "alpha": 16.0,
-    "learning_rate": 1e-3,
+    "learning_rate": 2e-3,
     "sample_steps": 20,
     "sample_guidance": 4.0,
 }
