@@ -1,3 +1,3 @@
 """Fixtures of the crash tests."""
 
-from tests.trainer.conftest import tiny_sdxl  # noqa: F401 - a fixture, used by name
+from tests.trainer.conftest import small_sdxl, tiny_sdxl  # noqa: F401 - fixtures, used by name

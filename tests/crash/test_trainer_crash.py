@@ -88,9 +88,9 @@ class Workshop:
 
 
 @pytest.fixture
-def workshop(tmp_path, tiny_sdxl):
+def workshop(tmp_path, small_sdxl):
     with ExitStack() as stack:
-        yield Workshop(tmp_path, tiny_sdxl, stack)
+        yield Workshop(tmp_path, small_sdxl, stack)
 
 
 def bodies(job, attempt, kind):
@@ -130,10 +130,10 @@ def same_weights(one, other):
 
 
 @pytest.fixture(scope="module")
-def straight(tmp_path_factory, tiny_sdxl):
+def straight(tmp_path_factory, small_sdxl):
     """Weights of a training that nobody disturbed."""
     with ExitStack() as stack:
-        job = Workshop(tmp_path_factory.mktemp("straight"), tiny_sdxl, stack).job(SETTINGS)
+        job = Workshop(tmp_path_factory.mktemp("straight"), small_sdxl, stack).job(SETTINGS)
         return train_here(job, 1)
 
 

@@ -103,13 +103,13 @@ def newest(channel):
     return load_file(next(channel.states())[2] / "learner.safetensors")
 
 
-def test_two_processes_are_the_run_of_one(tiny_sdxl, tmp_path, monkeypatch):
+def test_two_processes_are_the_run_of_one(small_sdxl, tmp_path, monkeypatch):
     """They make two steps and pause, go on with two more, then one is killed; a single process makes the rest."""
     monkeypatch.setattr(loop, "REPORT_SECONDS", 0.0)
-    straight = open_channel(job_of(tmp_path / "straight", tiny_sdxl))
+    straight = open_channel(job_of(tmp_path / "straight", small_sdxl))
     assert run_job(straight, device="cpu") == Exit.FINISHED
     assert bodies(straight, Finished)[0].step == 6
-    job = job_of(tmp_path / "two", tiny_sdxl)
+    job = job_of(tmp_path / "two", small_sdxl)
     first, second = paused_after_step_2(job), lost_in_step_5(job)
     third = open_channel(job, 3)
     assert run_job(third, device="cpu") == Exit.FINISHED
