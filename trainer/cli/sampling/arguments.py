@@ -22,22 +22,7 @@ def add_sample_arguments(sample: argparse.ArgumentParser) -> None:
         help="in A1111's syntax: (word:1.2), [word], BREAK, <lora:name:0.9>; may be repeated",
     )
     sample.add_argument("--negative", default="", metavar="TEXT", help="what the pictures should not show")
-    sample.add_argument(
-        "--lora",
-        action="extend",
-        nargs="+",
-        default=[],
-        type=Path,
-        metavar="FILE",
-        help="LoRA files, or a folder or job folder of them; those a prompt does not name act at the first weight",
-    )
-    sample.add_argument("--lora-dir", type=Path, metavar="DIR", help="where <lora:name:weight> finds its files")
-    sample.add_argument(
-        "--weights", nargs="+", type=_weight, default=[], metavar="W", help="of --lora (default: 1; a grid: 0.5 0.8 1)"
-    )
-    sample.add_argument(
-        "--grid", action="store_true", help="one sheet a prompt and seed: --lora's files by --weights, and without"
-    )
+    _add_lora_arguments(sample)
     sample.add_argument("--size", type=_size, default=(1024, 1024), metavar="WxH", help="default: 1024x1024")
     sample.add_argument("--steps", type=int, default=30, metavar="N", help="denoising steps (default: 30)")
     sample.add_argument("--cfg", type=float, default=7.0, metavar="X", help="guidance scale (default: 7)")
@@ -61,6 +46,26 @@ def add_sample_arguments(sample: argparse.ArgumentParser) -> None:
     )
     sample.add_argument(
         "--out", type=Path, required=True, metavar="PATH", help="a folder, or a file: .png, and for a grid .webp too"
+    )
+
+
+def _add_lora_arguments(sample: argparse.ArgumentParser) -> None:
+    """Which LoRA files act, and how strongly."""
+    sample.add_argument(
+        "--lora",
+        action="extend",
+        nargs="+",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="LoRA files, or a folder or job folder of them; those a prompt does not name act at the first weight",
+    )
+    sample.add_argument("--lora-dir", type=Path, metavar="DIR", help="where <lora:name:weight> finds its files")
+    sample.add_argument(
+        "--weights", nargs="+", type=_weight, default=[], metavar="W", help="of --lora (default: 1; a grid: 0.5 0.8 1)"
+    )
+    sample.add_argument(
+        "--grid", action="store_true", help="one sheet a prompt and seed: --lora's files by --weights, and without"
     )
 
 
