@@ -299,11 +299,20 @@ async def test_a_card_that_is_refused_is_not_asked_for_at_every_change(lab, capl
     assert 3 < caplog.text.count("is left as it is") < 12
 
 
-async def test_what_goes_with_its_dataset_is_no_error(lab, caplog):
+@pytest.mark.parametrize(("state", "told"), [("deleting", False), ("open", True)])
+async def test_what_goes_with_its_dataset_is_no_error(lab, caplog, state, told):
     """The thread goes first, the rows last: a card or post drawn in between finds no channel, and that is no news."""
     job = await _finish(lab)
+    await lab.turn()
     async with lab.services.store.transaction() as tx:
-        await tx.execute("UPDATE dataset SET state = 'deleting' WHERE id = ?", (job.dataset_id,))
+        # The lab's jobs hang at a dataset that has no thread of its own.
+        await tx.execute(
+            "UPDATE dataset SET state = ?, thread_id = ? WHERE id = ?", (state, job.thread_id, job.dataset_id)
+        )
+        await mark_dirty(tx, "job", job.id, urgent=True)
+        await add_post(tx, job.thread_id, "finished", job.id, {}, lab.clock())
     lab.discord.refuse.add(job.thread_id)
     await lab.turn()
-    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
+    errors = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
+    assert any("is left as it is" in error for error in errors) == told
+    assert any("is given up" in error for error in errors) == told
