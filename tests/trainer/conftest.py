@@ -41,3 +41,14 @@ def tiny_tagger(tmp_path_factory) -> Path:
     from trainer.toy.tiny_tagger import build_tiny_tagger
 
     return build_tiny_tagger(tmp_path_factory.mktemp("tiny-tagger"))
+
+
+@pytest.fixture
+def encodings(monkeypatch):
+    """Counts how often the VAE is really asked."""
+    from diffusers import AutoencoderKL
+
+    asked = []
+    encode = AutoencoderKL.encode
+    monkeypatch.setattr(AutoencoderKL, "encode", lambda *args: asked.append(1) or encode(*args))
+    return asked

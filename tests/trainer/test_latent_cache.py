@@ -2,8 +2,6 @@
 
 from dataclasses import replace
 
-import pytest
-from diffusers import AutoencoderKL
 from safetensors.torch import load_file
 
 from tests.trainer.jobs import bodies, open_channel, tiny_job
@@ -12,14 +10,6 @@ from trainer.contract.events import Caching, Checkpoint, Failed
 from trainer.contract.exits import Exit
 from trainer.contract.folder import JobFolder, sources_from
 from trainer.job import run_job
-
-
-@pytest.fixture
-def encodings(monkeypatch):
-    asked = []
-    encode = AutoencoderKL.encode
-    monkeypatch.setattr(AutoencoderKL, "encode", lambda *args: asked.append(1) or encode(*args))
-    return asked
 
 
 def trained(root, base, cache=None):

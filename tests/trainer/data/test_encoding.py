@@ -76,15 +76,6 @@ def options(tmp_path):
     return CacheOptions(tmp_path / "cache")
 
 
-@pytest.fixture
-def encodings(monkeypatch):
-    """Counts how often the VAE is really asked."""
-    asked = []
-    encode = AutoencoderKL.encode
-    monkeypatch.setattr(AutoencoderKL, "encode", lambda *args: asked.append(1) or encode(*args))
-    return asked
-
-
 def entries(options):
     return sorted(path for path in options.folder.rglob("*") if path.is_file())
 
