@@ -102,8 +102,8 @@ class TrainConfig:
     """Files and samples hold an average of the weights that keeps this share at each step, after n steps at most
     (1 + n) / (10 + n); 0 is off."""
     precision: Precision = "auto"
-    """`bf16`: fp32 LoRA under bf16 autocast; `full-bf16`: LoRA weights in bf16 too; `fp16`: fp32 LoRA under fp16
-    autocast with a scaled loss, for cards without bf16; `auto`: bf16 on a GPU that has it, fp16 on one that has not,
+    """`bf16`: fp32 LoRA, arithmetic in bf16; `full-bf16`: LoRA weights in bf16 too; `fp16`: fp32 LoRA, arithmetic in
+    fp16 with a scaled loss, for cards without bf16; `auto`: bf16 on a GPU that has it, fp16 on one that has not,
     fp32 on a CPU."""
     vae_precision: VaePrecision = "fp32"
     """Of encoding pictures; fp16 only suits a VAE repaired for it (SDXL's own overflows)."""

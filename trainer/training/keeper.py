@@ -99,7 +99,7 @@ class Keeper:
         count = max(1, config.sample_count)
         prompts = tuple(self.spec.sample_prompts[i % len(self.spec.sample_prompts)] for i in range(count))
         release_cached(self.learner.device)
-        with self.learner.averaged(), self.learner.forward(), device_errors():
+        with self.learner.averaged(), device_errors():
             images = draw(self.base, prompts, range(config.seed, config.seed + count), self._drawing(config), begin)
         release_cached(self.learner.device)
         self.viewer.samples(images, position.step)

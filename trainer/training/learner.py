@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import torch
-from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 from torch.nn import Parameter
 
@@ -57,11 +56,6 @@ class Learner:
         self._average = Average(self.weights, config.ema_decay) if config.ema_decay else None
         self._is_averaged = False
         self.tally = Tally.begin(self.device, PATIENCE_FP16 if numbers.scaled else 1)
-        # Under autocast the LoRA's inputs are cast where they are used; PEFT's own cast to fp32 would only copy them.
-        for part in self._parts:
-            for module in part.modules():
-                if isinstance(module, LoraLayer):
-                    module.cast_input_dtype_enabled = numbers.autocast is None
         if config.gradient_checkpointing:
             base.unet.enable_gradient_checkpointing()
 
@@ -107,10 +101,6 @@ class Learner:
     def rates(self) -> dict[str, float]:
         """Learning rate of each part (`unet`, `text_encoder`, `text_encoder_2`) in the last step."""
         return rates(self.optimizer)
-
-    def forward(self) -> AbstractContextManager[None]:
-        """The number formats of the UNet's forward passes, in training and in samples alike."""
-        return self._objective.forward()
 
     def is_sound(self) -> bool:
         """False once too many steps gave no numbers, or a weight is none. Waits for the device."""
