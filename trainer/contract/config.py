@@ -29,6 +29,7 @@ Prediction = Literal["auto", "epsilon", "v-prediction"]
 TimestepSampling = Literal["uniform", "sigmoid", "structure", "detail"]
 Sampler = Literal["dpm++ 2m karras", "dpm++ sde karras", "euler a", "euler", "unipc", "ddim"]
 CaptionTokens = Literal["75", "150", "225"]
+Compile = Literal["auto", "on", "off"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +110,9 @@ class TrainConfig:
     """Of encoding pictures; fp16 only suits a VAE repaired for it (SDXL's own overflows)."""
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, about 40 % more work."""
+    compile: Compile = "auto"
+    """Have torch compile the UNet's transformer blocks: faster steps after a minute or two; `auto` does in long runs on
+    a GPU."""
     seed: int = 0
     """Everything random derives from it: LoRA's start, order of pictures, noise, timesteps, samples."""
     # --- loss -------------------------------------------------------------------------------------------------------

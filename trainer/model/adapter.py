@@ -47,7 +47,8 @@ class Adapted:
         if magnitudes is None:
             return self._sum(result, inner, up.to(x.dtype), scale)
         product = self._sum(None, inner, up.to(x.dtype), scale)
-        return result + magnitudes(product, result, self.base_layer, down, up, scale).to(result.dtype)
+        added: Tensor = magnitudes(product, result, self.base_layer, down, up, scale)
+        return result + added.to(result.dtype)
 
     @property
     def magnitudes(self) -> Magnitudes | None:

@@ -51,7 +51,7 @@ class Learner:
         self._objective = Objective(as_configured(base, config), data, config, numbers)
         self._scales = scales(base)
         self._parts = _trained_parts(base, config)
-        self.optimizer = make_optimizer(weight_groups(self.weights, config), config, self.device)
+        self.optimizer = make_optimizer(weight_groups(self.weights, config), config)
         self._scaler = torch.amp.GradScaler(self.device.type, enabled=numbers.scaled)
         self._average = Average(self.weights, config.ema_decay) if config.ema_decay else None
         self._is_averaged = False
