@@ -35,7 +35,7 @@ def choose_layout(unet: UNet2DConditionModel, size: Sequence[int], pictures: int
     chosen = min(seconds, key=seconds.__getitem__)
     for part in unet.modules():
         if isinstance(part, nn.Conv2d):
-            part.to(memory_format=chosen)
+            part.weight.data = part.weight.data.contiguous(memory_format=chosen)
     return chosen
 
 

@@ -21,7 +21,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning"),
 ]
 
-PLAN = [[(0, 1)], [(2, 3, 0)], [(1,)], [(0, 1)]]
+PLAN = [[(0, 1)], [(2, 3, 0)], [(1,)]]
 SETTINGS = {"preservation_weight": 1.0, "dropout": 0.1}
 
 
