@@ -49,7 +49,8 @@ class Viewer:
         """The loss on the pictures held back."""
         mark = Mark(body.step, body.epoch, body.loss)
         self.history.add_validation(mark)
-        self._on_board(lambda board: board.validation(mark, time.time()))
+        now = time.time()
+        self._on_board(lambda board: board.validation(mark, now))
 
     def samples(self, pictures: Sequence[Image.Image], step: int) -> None:
         """Pictures drawn now, which are being kept already."""

@@ -128,7 +128,6 @@ class Background:
         except BaseException as error:  # noqa: BLE001 - the thread's top: whatever it is, the training must hear of it
             with self._changed:
                 self._error = error
-                self._pieces.clear()
                 self._changed.notify_all()
             return False
         if not piece.is_light:
