@@ -36,6 +36,7 @@ from trainer.model.device import Numbers, device_errors, device_name, pick_devic
 from trainer.parallel.team import Team
 from trainer.seeing.history import History
 from trainer.seeing.viewer import Viewer
+from trainer.training.background import Background
 from trainer.training.keeper import Keeper
 from trainer.training.learner import Learner
 from trainer.training.loop import Loop
@@ -98,10 +99,14 @@ class _Attempt(Progress):
     @property
     def state_step(self) -> int:
         """Step of the newest resume state; 0 when there is none."""
-        return self._loop.state_step if self._loop else self._earlier_step or 0
+        return self._loop.keeper.state_step if self._loop else self._earlier_step or 0
 
     def train(self, device_wanted: str, service: str) -> Body:
-        """Everything up to the terminal event, which is returned for the caller to tell."""
+        """Everything up to the terminal event, which is returned for the caller to tell: nothing is being written."""
+        with Background(self._report) as background:
+            return self._train(device_wanted, service, background)
+
+    def _train(self, device_wanted: str, service: str, background: Background) -> Body:
         devices = pick_devices(device_wanted, self._team.size)
         spec = self._channel.spec()
         self._report.tell(Claimed(service=service, pid=os.getpid(), device=device_name(devices[0]), version=version()))
@@ -112,7 +117,7 @@ class _Attempt(Progress):
             self._earlier_step = next((step for step, _, _ in self._channel.states()), None)
             self._check()
             self._team.start(devices)
-            loop = self._loop = self._prepare(spec, config, devices[0], answered)
+            loop = self._loop = self._prepare(spec, config, devices[0], answered, background)
         except Asked as asked:
             return stopped_early() if asked.ending == "stopped" else paused_at(asked.ending, self.state_step)
         try:
@@ -128,7 +133,9 @@ class _Attempt(Progress):
             self._viewer.close()
 
     # --- before the first step --------------------------------------------------------------------------------------
-    def _prepare(self, spec: JobSpec, config: TrainConfig, device: torch.device, answered: int) -> Loop:
+    def _prepare(
+        self, spec: JobSpec, config: TrainConfig, device: torch.device, answered: int, background: Background
+    ) -> Loop:
         """Load, encode, attach, resume. Raises Asked when the run is asked to end meanwhile."""
         ready = prepare(spec, config, device, self._channel.picture, progress=self, cache=self._cache, team=self._team)
         learner, data = ready.learner, ready.data
@@ -138,9 +145,18 @@ class _Attempt(Progress):
             self.doing("waiting for the other processes")
         self._team.join(self._check)
         sampler = Sampler.of(data.buckets, data.repeats, config)
-        self._viewer = Viewer(self._channel, spec.name, history)
-        progress = partial(_progress, ready.base, ready.numbers, sampler)
-        keeper = Keeper(self._channel, self._report, spec, ready.base, learner, self._viewer, progress)
+        self._viewer = Viewer(self._channel, spec.name, history, background)
+        keeper = Keeper(
+            channel=self._channel,
+            report=self._report,
+            background=background,
+            spec=spec,
+            base=ready.base,
+            learner=learner,
+            viewer=self._viewer,
+            progress=partial(_progress, ready.base, ready.numbers, sampler),
+            state_step=position.step,
+        )
         keeper.settings(config)
         return Loop(
             channel=self._channel,
@@ -153,7 +169,6 @@ class _Attempt(Progress):
             config=config,
             position=position,
             answered=answered,
-            state_step=position.step,
         )
 
     def doing(self, what: str) -> None:
