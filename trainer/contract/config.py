@@ -29,6 +29,7 @@ Prediction = Literal["auto", "epsilon", "v-prediction"]
 TimestepSampling = Literal["uniform", "sigmoid", "structure", "detail"]
 Sampler = Literal["dpm++ 2m karras", "dpm++ sde karras", "euler a", "euler", "unipc", "ddim"]
 CaptionTokens = Literal["75", "150", "225"]
+Checkpointing = Literal["auto", "off", "partial", "full"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,8 +108,9 @@ class TrainConfig:
     fp32 on a CPU."""
     vae_precision: VaePrecision = "fp32"
     """Of encoding pictures; fp16 only suits a VAE repaired for it (SDXL's own overflows)."""
-    gradient_checkpointing: bool = False
-    """Recompute activations in the backward pass: less memory, about 40 % more work."""
+    gradient_checkpointing: Checkpointing = "auto"
+    """Recompute activations in the backward pass: less memory, up to 40 % more work. `full`: in every block; `partial`:
+    in as many as the memory asks for; `off`: in none; `auto`: whatever is fastest in the memory there is."""
     seed: int = 0
     """Everything random derives from it: LoRA's start, order of pictures, noise, timesteps, samples."""
     # --- loss -------------------------------------------------------------------------------------------------------
