@@ -20,13 +20,14 @@ _MIDDLE = "mid_block.resnets.0"
 """Called by diffusers (0.36 to 0.42) without the hook that checkpoints the others."""
 
 
-def units(unet: nn.Module) -> list[str]:
+def units(unet: nn.Module, *, from_start: bool = False) -> list[str]:
     """Paths of the units that save anything for the backward pass, in the order they run.
 
-    Gradients end at the first module with a LoRA: what runs before it saves nothing.
+    Gradients end at the first module with a LoRA: what runs before it saves nothing, unless gradients reach it
+    `from_start`, through the time embedding that a trained second text encoder has its part in.
     """
     running = list(_running(unet))
-    trained = [place for place, (_, module) in enumerate(running) if _is_trained(module)]
+    trained = [0] if from_start else [place for place, (_, module) in enumerate(running) if _is_trained(module)]
     reached = running[trained[0] :] if trained else []
     return [path for path, module in reached if isinstance(module, UNITS) and path != _MIDDLE]
 
