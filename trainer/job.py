@@ -34,6 +34,8 @@ from trainer.machine import version
 from trainer.model.base import BaseModel
 from trainer.model.device import Numbers, device_errors, device_name, pick_devices
 from trainer.parallel.team import Team
+from trainer.planning.job import plan_job
+from trainer.planning.way import Ways
 from trainer.seeing.history import History
 from trainer.seeing.viewer import Viewer
 from trainer.training.keeper import Keeper
@@ -111,8 +113,9 @@ class _Attempt(Progress):
         try:
             self._earlier_step = next((step for step, _, _ in self._channel.states()), None)
             self._check()
-            self._team.start(devices)
-            loop = self._loop = self._prepare(spec, config, devices[0], answered)
+            ways = self._plan(spec, config, devices[0])
+            self._team.start(devices, ways)
+            loop = self._loop = self._prepare(spec, config, devices[0], answered, ways)
         except Asked as asked:
             return stopped_early() if asked.ending == "stopped" else paused_at(asked.ending, self.state_step)
         try:
@@ -128,9 +131,20 @@ class _Attempt(Progress):
             self._viewer.close()
 
     # --- before the first step --------------------------------------------------------------------------------------
-    def _prepare(self, spec: JobSpec, config: TrainConfig, device: torch.device, answered: int) -> Loop:
+    def _plan(self, spec: JobSpec, config: TrainConfig, device: torch.device) -> Ways:
+        """How the steps are to be done. Raises DoesNotFit, before anything is loaded."""
+        self._report.begin("planning")
+        goes_on = self._earlier_step is not None
+        plan = plan_job(spec, config, device, self._team.size, self._channel.workspace, goes_on=goes_on)
+        if plan is None:
+            return Ways()
+        self._report.tell(Preparing(doing=plan.sentence()))
+        return plan.ways
+
+    def _prepare(self, spec: JobSpec, config: TrainConfig, device: torch.device, answered: int, ways: Ways) -> Loop:
         """Load, encode, attach, resume. Raises Asked when the run is asked to end meanwhile."""
-        ready = prepare(spec, config, device, self._channel.picture, progress=self, cache=self._cache, team=self._team)
+        picture, team = self._channel.picture, self._team
+        ready = prepare(spec, config, device, picture, progress=self, cache=self._cache, team=team, ways=ways)
         learner, data = ready.learner, ready.data
         with device_errors(config.batch_size):
             position, history = self._resume(learner, config)

@@ -57,7 +57,10 @@ _BUILD: Mapping[str, Callable[[Mapping[str, Any]], nn.Module]] = {
 
 
 def read_architecture(base: str) -> Architecture:
-    """The shape of a diffusers folder, a single file in the original layout (SDXL's own), or a hub id. Raises BadBase."""
+    """The shape of a diffusers folder, of a single file in the original layout (SDXL's own), or of a hub id.
+
+    Raises BadBase.
+    """
     path = Path(base)
     if path.exists():
         check_base(path)

@@ -44,7 +44,7 @@ class Chooser:
         return Way(1 if self.load.pictures > 1 else 0, recomputed)
 
     def next_after(self, way: Way, room: float) -> Way | None:
-        """The way to take when that one did not fit after all: it leaves an eighth of the room free, or is the smallest."""
+        """What to do where that does not fit after all: a way that leaves an eighth of the room, or the smallest."""
         small = self.smallest()
         other = self.best(min(room, self.need(way)) * 7 / 8) or small
         return other if self.need(other) < self.need(way) else None

@@ -84,6 +84,8 @@ class Held:
     gradients: float
     data: float
     """Latents and texts."""
+    trained: int
+    """Numbers that are trained."""
 
     @property
     def total(self) -> float:
@@ -107,6 +109,7 @@ def held_of(base: Architecture, simulation: Simulation, load: Load, numbers: Num
         optimizer=optimizer_bytes(config.optimizer, simulation, lora),
         gradients=trained * lora,
         data=_data(base, load, weight),
+        trained=trained,
     )
 
 

@@ -77,11 +77,11 @@ class _FlashAttention(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-class _Watch(TorchDispatchMode):
+class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Sees every operation, every tensor saved for the backward pass, and every storage's end."""
 
     def __init__(self, meter: Meter, weights: Iterable[Tensor]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._meter = meter
         self._weights = {_key(weight) for weight in weights}
         self._alive: dict[int, tuple[Any, str]] = {}

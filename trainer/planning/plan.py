@@ -20,9 +20,9 @@ from trainer.planning.memory import (
     held_of,
     sampling_bytes,
 )
-from trainer.planning.room import GIB, Room
+from trainer.planning.room import Room, gigabytes
 from trainer.planning.simulate import Simulation, simulate
-from trainer.planning.way import Way
+from trainer.planning.way import Ways
 
 _SMALLER: tuple[dict[str, Any], ...] = (
     {"resolution": 768},
@@ -37,9 +37,8 @@ _SMALLER: tuple[dict[str, Any], ...] = (
 class Plan:
     """How a run is done, and what it takes; in bytes."""
 
-    way: Way
-    frugal: Way | None
-    """What to do when the device runs out of memory anyway; None where nothing needs less."""
+    ways: Ways
+    """How steps are done, and what to do when the device runs out of memory anyway."""
     load: Load
     room: Room
     held: Held
@@ -61,17 +60,16 @@ class Plan:
 
     def sentence(self) -> str:
         """The plan in a few words, as in "planned: 2 of 5 pictures at a time, …"."""
-        most, pictures = self.way.most_pictures, self.load.pictures
+        way = self.ways.now
+        most, pictures = way.most_pictures, self.load.pictures
         several = "all pictures of a batch" if pictures > 1 else "one picture"
         parts = [f"{most} of {pictures} pictures at a time" if most else f"{several} at once"]
-        if recomputed := len(self.way.recomputed):
+        if recomputed := len(way.recomputed):
             parts.append(f"{recomputed} of {self.units} blocks recomputed")
         return f"planned: {', '.join(parts)}, about {gigabytes(self.peak)}"
 
 
-def make_plan(
-    base: Architecture, load: Load, numbers: Numbers, room: Room, *, suggesting: bool = True
-) -> Plan:
+def make_plan(base: Architecture, load: Load, numbers: Numbers, room: Room, *, suggesting: bool = True) -> Plan:
     """The fastest plan that fits into the room. Raises DoesNotFit, with what would fit where `suggesting`."""
     chooser, simulation = _chooser(base, load, numbers, room)
     held, on_gpu = chooser.held, room.device == "cuda"
@@ -82,8 +80,7 @@ def make_plan(
         needed = max(chooser.need(way or chooser.smallest()), encoding, sampling)
         raise DoesNotFit(_refusal(base, load, numbers, room, needed) if suggesting else "")
     return Plan(
-        way=way,
-        frugal=chooser.next_after(way, room.usable),
+        ways=Ways(way, chooser.next_after(way, room.usable), is_planned=True),
         load=load,
         room=room,
         held=held,
@@ -120,21 +117,17 @@ def _what_fits(base: Architecture, load: Load, numbers: Numbers, room: Room) -> 
         own = ({"gradient_checkpointing": "auto"},)
     for changes in (*own, *_SMALLER):
         changed = {name: value for name, value in changes.items() if _is_less(name, value, config)}
-        if len(changed) < len(changes):
+        pairs = changed.items()
+        if len(pairs) < len(changes):
             continue
         try:
             smaller = config.with_overrides({**changed, "gradient_checkpointing": "auto"})
             make_plan(base, load.with_config(smaller), numbers, room, suggesting=False)
         except (DoesNotFit, InvalidConfig):
             continue
-        yield ", ".join(f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in changed.items())
+        yield ", ".join(f"{name} {value:g}" if type(value) is float else f"{name} {value}" for name, value in pairs)
 
 
 def _is_less(name: str, value: Any, config: TrainConfig) -> bool:
     now = getattr(config, name)
     return bool(now != value if isinstance(value, str) else now > value)
-
-
-def gigabytes(size: float) -> str:
-    """A size for people, in the unit cards are sold by."""
-    return f"{size / GIB:.1f} GB" if size >= GIB / 10 else f"{max(1, round(size / (1 << 20)))} MB"

@@ -45,6 +45,11 @@ class Room:
         return max(0, self.free - self.reserve)
 
 
+def gigabytes(size: float) -> str:
+    """A size for people, in the unit cards are sold by."""
+    return f"{size / GIB:.1f} GB" if size >= GIB / 10 else f"{max(1, round(size / (1 << 20)))} MB"
+
+
 def room_of(device: torch.device, processes: int = 1) -> Room:
     """The room on a device now, for each of so many processes: they share a CPU's, and have a GPU each."""
     if device.type == "cuda":

@@ -150,15 +150,15 @@ def _rims(shape: torch.Size) -> int:
     return shape.numel() // shape[-1] + shape.numel() // shape[-2] if len(shape) > 1 else shape.numel()
 
 
-def _model(architecture: Architecture, config: TrainConfig, dtype: torch.dtype, changes: Mapping[str, Any]) -> BaseModel:
+def _model(base: Architecture, config: TrainConfig, dtype: torch.dtype, changes: Mapping[str, Any]) -> BaseModel:
     """The base without memory; text encoders only where they are trained."""
     nothing = nn.Identity()
     encoders = {"text_encoder": config.text_encoder_1, "text_encoder_2": config.text_encoder_2}
     both = trains_text(config)
     return BaseModel(
-        unet=architecture.build("unet", dtype, **changes),
+        unet=base.build("unet", dtype, **changes),
         vae=nothing,
-        **{part: architecture.build(part, dtype) if both else nothing for part in encoders},
+        **{part: base.build(part, dtype) if both else nothing for part in encoders},
         tokenizer=None,
         tokenizer_2=None,
         scheduler_config={},
@@ -198,14 +198,12 @@ def _read(base: BaseModel, rows: int, chunks: int) -> tuple[Tensor, Tensor]:
     """What trained text encoders say (see `trainer.model.text`)."""
     with torch.device("meta"):
         tokens = torch.zeros(rows * chunks, TEXT_LENGTH, dtype=torch.long)
-    one, two = (
-        encoder(tokens, output_hidden_states=True) for encoder in (base.text_encoder, base.text_encoder_2)
-    )
+    one, two = (encoder(tokens, output_hidden_states=True) for encoder in (base.text_encoder, base.text_encoder_2))
     hidden = torch.cat([one.hidden_states[-2], two.hidden_states[-2]], dim=-1)
     return hidden.reshape(rows, TEXT_LENGTH * chunks, -1), two[0][::chunks]
 
 
-# --- two blocks for many ------------------------------------------------------------------------------------------------
+# --- two blocks for many ----------------------------------------------------------------------------------------------
 def _layers(config: Mapping[str, Any]) -> list[int]:
     """Transformer blocks of each stage where the config says it plainly; empty otherwise, and nothing is folded."""
     number, stages = config.get(_LAYERS, 1), len(config["down_block_types"])

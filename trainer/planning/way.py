@@ -1,4 +1,4 @@
-"""How the work of a step is done. Whatever the way, the step is the same, up to the order in which numbers are added."""
+"""How the work of a step is done. Whatever the way, the step is the same, but for the order numbers are added in."""
 
 from __future__ import annotations
 
@@ -44,16 +44,17 @@ class Ways:
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
         ways = {"now": self.now, "frugal": self.frugal}
-        return {
+        values: dict[str, Any] = {
             name: way and {"most_pictures": way.most_pictures, "recomputed": sorted(way.recomputed)}
             for name, way in ways.items()
         }
+        return {**values, "is_planned": self.is_planned}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Ways:
-        """The planned ways that `to_json` gave."""
+        """The ways of `to_json`'s values."""
         now, frugal = (
             value[name] and Way(value[name]["most_pictures"], frozenset(value[name]["recomputed"]))
             for name in ("now", "frugal")
         )
-        return cls(now, frugal, True)
+        return cls(now, frugal, value["is_planned"])

@@ -13,7 +13,6 @@ from torch import Tensor
 from trainer.model.base import BaseModel
 from trainer.model.device import release_cached, resident
 
-
 TILE = 512
 """Pixels on a side of the tiles a picture is decoded in where it is too large as a whole: a quarter of the memory that
 1024 need. SDXL's own configs say 1024, which cuts nothing of a picture of that size."""

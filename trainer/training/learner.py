@@ -122,7 +122,7 @@ class Learner:
         return total
 
     def _recompute(self) -> None:
-        """Have those units recomputed that the way says; without a plan as the settings say, in their plainest sense."""
+        """Have those units recomputed that the way says; without a plan all, where the settings ask for any."""
         chosen = self._ways.now.recomputed
         if not self._ways.is_planned and self._config.gradient_checkpointing in ("partial", "full"):
             chosen = frozenset(units(self._unet, from_start=self._config.text_encoder_2))

@@ -21,10 +21,13 @@ from trainer.model.base import BaseModel, load_base
 from trainer.model.device import Numbers, device_errors, pick_numbers, prepare_device, release_cached
 from trainer.model.lora import attach_lora
 from trainer.parallel.team import Team
+from trainer.planning.way import Ways
 from trainer.training.learner import Learner
 from trainer.training.lifeline import LOADING
 from trainer.training.objective.diffusion import as_configured
 from trainer.training.optim.packages import check_optimizer
+
+_CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +59,11 @@ def prepare(
     *,
     cache: CacheOptions | None,
     team: Team,
+    ways: Ways = Ways(),  # noqa: B008 - frozen
 ) -> Prepared:
-    """Load, encode, attach; `file` gives the path of a picture or mask by its name.
+    """Load, encode, attach; `file` gives the path of a picture or mask by its name, `ways` how steps are done.
+
+    The UNet comes onto the device when the encoders have left it, so that the largest of both decides, not their sum.
 
     Raises InvalidJob, MissingExtra, BadBase, BadPicture, OutOfMemory.
     """
@@ -70,20 +76,23 @@ def prepare(
     prepare_device(device)
     with device_errors(config.batch_size):
         progress.doing(LOADING)
-        base = as_configured(load_base(spec.base, device=device, dtype=numbers.base, vae=spec.vae), config)
+        base = as_configured(load_base(spec.base, device=_CPU, dtype=numbers.base, vae=spec.vae), config)
         progress.doing("encoding the pictures")
+        for encoders in (base.vae, base.text_encoder, base.text_encoder_2):
+            encoders.to(device)
         encoder = LatentEncoder(base.vae, config.vae_precision, LatentCache(cache) if cache else None)
         data = encode_all(spec, file, config, encoder, texts_for(base, spec, config), progress.encoded)
-        _put_away_encoders(base, config)
+        _put_away_encoders(base, config, device)
+        base.unet.to(device)
         progress.doing("attaching the LoRA")
         weights = attach_lora(base, config, config.seed, dtype=numbers.lora)
-        return Prepared(base, numbers, data, Learner(base, weights, data, config, numbers, team))
+        return Prepared(base, numbers, data, Learner(base, weights, data, config, numbers, team, ways))
 
 
-def _put_away_encoders(base: BaseModel, config: TrainConfig) -> None:
+def _put_away_encoders(base: BaseModel, config: TrainConfig, device: torch.device) -> None:
     """Take off the GPU what is not needed any more; texts that change from step to step need their encoders."""
     base.vae.to("cpu")
     if not tags_change(config) and not trains_text(config):
         base.text_encoder.to("cpu")
         base.text_encoder_2.to("cpu")
-    release_cached(base.unet.device)
+    release_cached(device)
