@@ -7,6 +7,7 @@ TrainerError
 ├── NanLoss        nan-loss        the training diverged
 ├── OtherSettings  other-settings  the saved state belongs to other settings than the job's
 ├── OutOfMemory    out-of-memory   the device's memory is too small for these settings
+├── DoesNotFit     does-not-fit    the plan of a run needs more memory or disk than there is
 ├── NoDevice       no-device       the GPU asked for is not there
 ├── LoraFileError  lora-file       a LoRA file cannot be written, or is not one that can be read
 ├── MissingExtra   missing-extra   a Python package the trainer needs is not installed
@@ -93,8 +94,14 @@ class OutOfMemory(TrainerError):
     def __init__(self, batch_size: int | None = None) -> None:
         smaller = "a smaller batch size" if batch_size is None else f"a batch size below {batch_size}"
         super().__init__(
-            f"The GPU ran out of memory; try {smaller}, a smaller resolution, or gradient_checkpointing = true."
+            f"The GPU ran out of memory; try {smaller}, a smaller resolution, or gradient_checkpointing = full."
         )
+
+
+class DoesNotFit(TrainerError):
+    """The plan of a run needs more memory or disk than there is; told before anything is loaded."""
+
+    code = "does-not-fit"
 
 
 class NoDevice(TrainerError):

@@ -34,12 +34,15 @@ from trainer.machine import version
 from trainer.model.base import BaseModel
 from trainer.model.device import Numbers, device_errors, device_name, pick_devices
 from trainer.parallel.team import Team
+from trainer.planning.job import plan_job
+from trainer.planning.way import Ways
 from trainer.seeing.history import History
 from trainer.seeing.viewer import Viewer
 from trainer.training.background import Background
 from trainer.training.keeper import Keeper
 from trainer.training.learner import Learner
 from trainer.training.loop import Loop
+from trainer.training.optim.packages import check_optimizer
 from trainer.training.prepare import Progress, prepare
 from trainer.training.report import Reporter
 from trainer.training.state import Position, check_settings, load_state
@@ -91,6 +94,7 @@ class _Attempt(Progress):
         self._cache = cache
         self._team = team
         self._report = report
+        self._background = Background(report)
         self._wishes = Wishes(channel, stop)
         self._earlier_step: int | None = None
         self._viewer: Viewer | None = None
@@ -103,10 +107,10 @@ class _Attempt(Progress):
 
     def train(self, device_wanted: str, service: str) -> Body:
         """Everything up to the terminal event, which is returned for the caller to tell: nothing is being written."""
-        with Background(self._report) as background:
-            return self._train(device_wanted, service, background)
+        with self._background:
+            return self._train(device_wanted, service)
 
-    def _train(self, device_wanted: str, service: str, background: Background) -> Body:
+    def _train(self, device_wanted: str, service: str) -> Body:
         devices = pick_devices(device_wanted, self._team.size)
         spec = self._channel.spec()
         self._report.tell(Claimed(service=service, pid=os.getpid(), device=device_name(devices[0]), version=version()))
@@ -116,8 +120,9 @@ class _Attempt(Progress):
         try:
             self._earlier_step = next((step for step, _, _ in self._channel.states()), None)
             self._check()
-            self._team.start(devices)
-            loop = self._loop = self._prepare(spec, config, devices[0], answered, background)
+            ways = self._plan(spec, config, devices[0])
+            self._team.start(devices, ways)
+            loop = self._loop = self._prepare(spec, config, devices[0], answered, ways)
         except Asked as asked:
             return stopped_early() if asked.ending == "stopped" else paused_at(asked.ending, self.state_step)
         try:
@@ -133,11 +138,21 @@ class _Attempt(Progress):
             self._viewer.close()
 
     # --- before the first step --------------------------------------------------------------------------------------
-    def _prepare(
-        self, spec: JobSpec, config: TrainConfig, device: torch.device, answered: int, background: Background
-    ) -> Loop:
+    def _plan(self, spec: JobSpec, config: TrainConfig, device: torch.device) -> Ways:
+        """How the steps are to be done. Raises MissingExtra and DoesNotFit, before anything is loaded."""
+        check_optimizer(config.optimizer)
+        self._report.begin("planning")
+        goes_on = self._earlier_step is not None
+        plan = plan_job(spec, config, device, self._team.size, self._channel.workspace, goes_on=goes_on)
+        if plan is None:
+            return Ways()
+        self._report.tell(Preparing(doing=plan.sentence()))
+        return plan.ways
+
+    def _prepare(self, spec: JobSpec, config: TrainConfig, device: torch.device, answered: int, ways: Ways) -> Loop:
         """Load, encode, attach, resume. Raises Asked when the run is asked to end meanwhile."""
-        ready = prepare(spec, config, device, self._channel.picture, progress=self, cache=self._cache, team=self._team)
+        picture, team = self._channel.picture, self._team
+        ready = prepare(spec, config, device, picture, progress=self, cache=self._cache, team=team, ways=ways)
         learner, data = ready.learner, ready.data
         with device_errors(config.batch_size):
             position, history = self._resume(learner, config)
@@ -145,11 +160,11 @@ class _Attempt(Progress):
             self.doing("waiting for the other processes")
         self._team.join(self._check)
         sampler = Sampler.of(data.buckets, data.repeats, config)
-        self._viewer = Viewer(self._channel, spec.name, history, background)
+        self._viewer = Viewer(self._channel, spec.name, history, self._background)
         keeper = Keeper(
             channel=self._channel,
             report=self._report,
-            background=background,
+            background=self._background,
             spec=spec,
             base=ready.base,
             learner=learner,

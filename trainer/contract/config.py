@@ -30,6 +30,7 @@ TimestepSampling = Literal["uniform", "sigmoid", "structure", "detail"]
 Sampler = Literal["dpm++ 2m karras", "dpm++ sde karras", "euler a", "euler", "unipc", "ddim"]
 CaptionTokens = Literal["75", "150", "225"]
 Compile = Literal["auto", "on", "off"]
+Checkpointing = Literal["auto", "off", "partial", "full"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,8 +109,9 @@ class TrainConfig:
     fp32 on a CPU."""
     vae_precision: VaePrecision = "fp32"
     """Of encoding pictures; fp16 only suits a VAE repaired for it (SDXL's own overflows)."""
-    gradient_checkpointing: bool = False
-    """Recompute activations in the backward pass: less memory, about 40 % more work."""
+    gradient_checkpointing: Checkpointing = "auto"
+    """Recompute activations in the backward pass: less memory, up to 40 % more work. `full`: in every block; `partial`:
+    in as many as the memory asks for; `off`: in none; `auto`: whatever is fastest in the memory there is."""
     compile: Compile = "auto"
     """Have torch compile the UNet's transformer blocks: faster steps after a minute or two; `auto` does in long runs on
     a GPU."""

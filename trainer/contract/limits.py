@@ -68,6 +68,13 @@ _RANGES: Mapping[str, tuple[float, float]] = types.MappingProxyType(
 )
 
 
+_ONCE_SWITCHES: Mapping[str, tuple[str, str]] = types.MappingProxyType({"gradient_checkpointing": ("off", "full")})
+"""Settings that were false or true once, and what that means now: queued jobs, presets and scripts still say it.
+
+The only place that knows: whatever reads settings comes through `typed` or `typed_text`.
+"""
+
+
 def check_limits(config: TrainConfig) -> None:
     """Raise InvalidConfig for the first setting out of its range or at odds with another."""
     for name, (low, high) in _RANGES.items():
@@ -128,6 +135,8 @@ def _optimizer_rules(config: TrainConfig) -> tuple[tuple[str, bool, str], ...]:
 
 def typed(name: str, value: Any, hint: Any) -> Any:
     """The value in the field's own type; an int is taken for a float, never a bool for a number."""
+    if type(value) is bool and name in _ONCE_SWITCHES:
+        value = _ONCE_SWITCHES[name][value]
     if typing.get_origin(hint) is Literal:
         allowed = typing.get_args(hint)
         if value not in allowed:
@@ -146,8 +155,8 @@ def typed(name: str, value: Any, hint: Any) -> Any:
 def typed_text(name: str, text: str, hint: Any) -> Any:
     """The value a command line's text stands for; raises InvalidConfig when it is none."""
     try:
-        if hint is bool:
-            return {"true": True, "false": False}[text.lower()]
+        if hint is bool or (name in _ONCE_SWITCHES and text.lower() in ("true", "false")):
+            return typed(name, {"true": True, "false": False}[text.lower()], hint)
         if hint in (int, float):
             return hint(text)
     except (ValueError, KeyError):

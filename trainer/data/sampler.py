@@ -60,11 +60,15 @@ class Sampler:
         return [tuple(members[i : i + self.batch_size]) for i in range(0, len(members), self.batch_size)]
 
 
-def parts(batches: Sequence[Batch], places: range) -> Iterator[tuple[Batch, int, range]]:
-    """The batches of a step as far as they lie in these places of it: each with its first place, and the rows."""
+def parts(batches: Sequence[Batch], places: range, most: int = 0) -> Iterator[tuple[Batch, int, range]]:
+    """The batches of a step as far as they lie in these places of it: each with its first place, and the rows.
+
+    Batches of more than `most` pictures (0 is no limit) come in several parts, as equal as can be.
+    """
     first = 0
     for batch in batches:
         rows = range(max(0, places.start - first), min(len(batch), places.stop - first))
-        if rows:
-            yield batch, first, rows
+        count = -(-len(rows) // most) if most else min(1, len(rows))
+        for part in range(count):
+            yield batch, first, rows[part * len(rows) // count : (part + 1) * len(rows) // count]
         first += len(batch)

@@ -5,6 +5,7 @@ They read the job, and write nothing: events, files and states are the leader's.
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Iterable
@@ -22,9 +23,10 @@ from trainer.contract.exits import Exit
 from trainer.ending import ending_of
 from trainer.errors import LostProcess
 from trainer.model.device import pick_device
-from trainer.parallel.leader import FAILED, READY
+from trainer.parallel.leader import FAILED, READY, WAYS
 from trainer.parallel.orders import Join, Load, decode
 from trainer.parallel.team import Team
+from trainer.planning.way import Ways
 from trainer.training.learner import Learner
 from trainer.training.prepare import Progress, prepare
 from trainer.training.state import load_state
@@ -67,7 +69,9 @@ def _follow(
 ) -> None:
     spec = channel.spec()
     # An extended run has more epochs than the job says, which no step depends on.
-    learner = prepare(spec, spec.config, device, channel.picture, Progress(), cache=cache, team=team).learner
+    ways = Ways.from_json(json.loads(store.get(WAYS)))
+    prepared = prepare(spec, spec.config, device, channel.picture, Progress(), cache=cache, team=team, ways=ways)
+    learner = prepared.learner
     store.set(f"{READY}/{team.rank}", "")
     for line in orders:
         match decode(line):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import tempfile
@@ -20,8 +21,11 @@ from trainer.errors import LostProcess
 from trainer.parallel.group import PATIENCE, open_store
 from trainer.parallel.orders import Join, Load, Order, Step, encode
 from trainer.parallel.team import Team
+from trainer.planning.way import Ways
 from trainer.supervise import HUNG, speak_for
 
+WAYS = "ways"
+"""Key of the store: how steps are done."""
 READY, FAILED = "ready", "failed"
 """Keys of the store, `<key>/<rank>`: a follower has prepared; the terminal event of one that could not go on."""
 _POLL = 0.1
@@ -45,11 +49,12 @@ class Leader(Team):
         self._store: Store | None = None
         self._device = torch.device("cpu")
 
-    def start(self, devices: Sequence[torch.device]) -> None:
-        """Start the others. Raises OSError when the system refuses."""
+    def start(self, devices: Sequence[torch.device], ways: Ways = Ways()) -> None:  # noqa: B008 - frozen
+        """See Team.start. Raises OSError when the system refuses."""
         self._device = devices[0]
         self._folder = Path(tempfile.mkdtemp(prefix="lorelei-"))
         self._store = open_store(self._folder, self.size)
+        self._store.set(WAYS, json.dumps(ways.to_json()))
         for rank, device in enumerate(devices[1:], start=1):
             place = ["--rank", str(rank), "--size", str(self.size), "--meet", str(self._folder), "--device"]
             self._processes.append(

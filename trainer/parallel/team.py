@@ -19,6 +19,7 @@ from trainer.contract.events import Failed
 from trainer.data.sampler import Batch
 from trainer.errors import LostProcess
 from trainer.parallel.group import Group
+from trainer.planning.way import Ways
 
 
 class Team:
@@ -30,8 +31,8 @@ class Team:
         self._group: Group | None = None
 
     # --- what only the leader has to do -------------------------------------------------------------------------------
-    def start(self, devices: Sequence[torch.device]) -> None:
-        """Start the other processes, each for its device of all."""
+    def start(self, devices: Sequence[torch.device], ways: Ways = Ways()) -> None:  # noqa: B008 - frozen
+        """Start the other processes, each for its device of all; all do their steps in the same way."""
 
     def join(self, check: Callable[[], None]) -> None:
         """Wait until the other processes are ready; what `check` raises meanwhile ends the wait."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,9 +16,11 @@ from trainer.contract.config import TrainConfig
 from trainer.data.dataset import TrainingSet
 from trainer.data.sampler import Batch, parts
 from trainer.model.base import BaseModel
-from trainer.model.device import Numbers, device_errors
+from trainer.model.checkpointing import checkpoint_units, units
+from trainer.model.device import Numbers, device_errors, release_cached
 from trainer.model.lora import put_weights, scales
 from trainer.parallel.team import Team
+from trainer.planning.way import Ways
 from trainer.training.objective.batch import Objective
 from trainer.training.objective.diffusion import as_configured
 from trainer.training.optim.averaging import Average, evaluation_point, holding
@@ -26,6 +29,8 @@ from trainer.training.optim.max_norm import limit_norms
 from trainer.training.optim.memory import optimizer_state, put_optimizer_state
 from trainer.training.optim.optimizers import make_optimizer, remembered
 from trainer.training.tally import PATIENCE_FP16, Tally
+
+_log = logging.getLogger(__name__)
 
 
 class Learner:
@@ -39,8 +44,9 @@ class Learner:
         config: TrainConfig,
         numbers: Numbers,
         team: Team | None = None,
+        ways: Ways = Ways(),  # noqa: B008 - frozen
     ) -> None:
-        """Over an attached LoRA, alone or in a team of processes.
+        """Over an attached LoRA, alone or in a team of processes; `ways` says how steps are done.
 
         Raises InvalidConfig, MissingExtra or BadBase for what cannot be trained.
         """
@@ -56,8 +62,10 @@ class Learner:
         self._average = Average(self.weights, config.ema_decay) if config.ema_decay else None
         self._is_averaged = False
         self.tally = Tally.begin(self.device, PATIENCE_FP16 if numbers.scaled else 1)
-        if config.gradient_checkpointing:
-            base.unet.enable_gradient_checkpointing()
+        self.unet = base.unet
+        """With its LoRA."""
+        self._ways = ways
+        self._recompute()
 
     # --- training ---------------------------------------------------------------------------------------------------
     def step(self, batches: Sequence[Batch], step: int, share: float) -> None:
@@ -68,20 +76,52 @@ class Learner:
         estimate of its rate, wait for the device. In a team each process takes its share of the pictures, and the
         leader gives the order. Raises OutOfMemory, and LostProcess.
         """
-        pictures = sum(map(len, batches))
         self._team.begin_step(batches, step, share)
         self._set_training(True)
         with device_errors(self._config.batch_size):
-            # Nothing, scaled: the scaler must be awake even in a process that has no picture in this step.
-            total = self._scaler.scale(torch.zeros((), device=self.device))
-            for batch, first, rows in parts(batches, self._team.share_of(pictures)):
-                losses, drift = self._objective.losses(batch, step, first, rows)
-                loss = losses.sum() / pictures
-                whole = loss + self._config.preservation_weight * drift.sum() / pictures
-                self._scaler.scale(whole).backward()  # type: ignore[no-untyped-call]
-                total += loss.detach()
+            total = self._gradients(batches, step)
             total = self._team.sum(self.weights.values(), total)
             self.tally.add(total, self._update(share))
+            self._ways = self._ways.settled()
+
+    def _gradients(self, batches: Sequence[Batch], step: int) -> Tensor:
+        """Add up the gradients of this process's share of a step, and return the loss, summed (a scalar).
+
+        Where the device's memory runs out in the first step, and the plan has a way that needs less, that one is taken
+        from then on: nothing of the step has happened yet, so it is done again as if for the first time.
+        """
+        try:
+            return self._add_up(batches, step)
+        except torch.OutOfMemoryError:
+            if self._ways.frugal is None:
+                raise
+        # Only here, behind the error's end: as long as it lives, its traceback holds the memory of the first try.
+        _log.warning("the device's memory was too small for the plan; the step is done again more frugally")
+        self.optimizer.zero_grad(set_to_none=True)
+        release_cached(self.device)
+        self._ways = self._ways.fallen_back()
+        self._recompute()
+        return self._add_up(batches, step)
+
+    def _add_up(self, batches: Sequence[Batch], step: int) -> Tensor:
+        """As `_gradients`, the way that is planned."""
+        pictures = sum(map(len, batches))
+        # Nothing, scaled: the scaler must be awake even in a process that has no picture in this step.
+        total: Tensor = self._scaler.scale(torch.zeros((), device=self.device))
+        for batch, first, rows in parts(batches, self._team.share_of(pictures), self._ways.now.most_pictures):
+            losses, drift = self._objective.losses(batch, step, first, rows)
+            loss = losses.sum() / pictures
+            whole = loss + self._config.preservation_weight * drift.sum() / pictures
+            self._scaler.scale(whole).backward()  # type: ignore[no-untyped-call]
+            total += loss.detach()
+        return total
+
+    def _recompute(self) -> None:
+        """Have those units recomputed that the way says; without a plan all, where the settings ask for any."""
+        chosen = self._ways.now.recomputed
+        if not self._ways.is_planned and self._config.gradient_checkpointing in ("partial", "full"):
+            chosen = frozenset(units(self.unet, from_start=self._config.text_encoder_2))
+        checkpoint_units(self.unet, chosen, has_dropout=self._config.dropout > 0)
 
     def _update(self, share: float) -> Tensor:
         """Move the weights by their gradients; returns the gradients' norm before clipping."""

@@ -27,13 +27,14 @@ from trainer.model.device import Numbers, device_errors, pick_numbers, prepare_d
 from trainer.model.layout import choose_layout
 from trainer.model.lora import attach_lora
 from trainer.parallel.team import Team
+from trainer.planning.way import Way, Ways
 from trainer.training.learner import Learner
 from trainer.training.lifeline import LOADING
 from trainer.training.objective.diffusion import as_configured
-from trainer.training.optim.packages import check_optimizer
 
 FEW_KINDS = 4
 """Up to so many kinds of batches (size and number of pictures) cuDNN's trials are soon made up for."""
+_CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +66,14 @@ def prepare(
     *,
     cache: CacheOptions | None,
     team: Team,
+    ways: Ways = Ways(),  # noqa: B008 - frozen
 ) -> Prepared:
-    """Load, encode, attach; `file` gives the path of a picture or mask by its name.
+    """Load, encode, attach; `file` gives the path of a picture or mask by its name, `ways` how steps are done.
 
-    Raises InvalidJob, MissingExtra, BadBase, BadPicture, OutOfMemory.
+    The UNet comes onto the device when the encoders have left it, so that the largest of both decides, not their sum.
+
+    Raises InvalidJob, BadBase, BadPicture, OutOfMemory.
     """
-    check_optimizer(config.optimizer)
     if config.batch_size > spec.images_per_epoch:
         raise InvalidJob(
             f"batch_size {config.batch_size} is more than the {spec.images_per_epoch} pictures of an epoch"
@@ -79,22 +82,25 @@ def prepare(
     prepare_device(device)
     with device_errors(config.batch_size):
         progress.doing(LOADING)
-        base = as_configured(load_base(spec.base, device=device, dtype=numbers.base, vae=spec.vae), config)
+        base = as_configured(load_base(spec.base, device=_CPU, dtype=numbers.base, vae=spec.vae), config)
         progress.doing("encoding the pictures")
+        for encoders in (base.vae, base.text_encoder, base.text_encoder_2):
+            encoders.to(device)
         encoder = LatentEncoder(base.vae, config.vae_precision, LatentCache(cache) if cache else None)
         data = encode_all(spec, file, config, encoder, texts_for(base, spec, config), progress.encoded)
-        _put_away_encoders(base, config)
+        _put_away_encoders(base, config, device)
+        base.unet.to(device)
         progress.doing("attaching the LoRA")
         weights = attach_lora(base, config, config.seed, dtype=numbers.lora)
-        _tune(base, data, config, device)
-        return Prepared(base, numbers, data, Learner(base, weights, data, config, numbers, team))
+        _tune(base, data, config, device, ways.now)
+        return Prepared(base, numbers, data, Learner(base, weights, data, config, numbers, team, ways))
 
 
-def _tune(base: BaseModel, data: TrainingSet, config: TrainConfig, device: torch.device) -> None:
+def _tune(base: BaseModel, data: TrainingSet, config: TrainConfig, device: torch.device, way: Way) -> None:
     """Fit the UNet to the device and to the batches to come; changes no result but for rounding."""
     sampler = Sampler.of(data.buckets, data.repeats, config)
     batches = [batch for step in sampler.epoch(1) for batch in step]
-    kinds = Counter((data.buckets[batch[0]], len(batch)) for batch in batches)
+    kinds = Counter((data.buckets[batch[0]], pictures) for batch in batches for pictures in way.sizes(len(batch)))
     if device.type == "cuda":
         # cuDNN tries its algorithms anew for each size of a convolution.
         torch.backends.cudnn.benchmark = len(kinds) <= FEW_KINDS
@@ -104,10 +110,10 @@ def _tune(base: BaseModel, data: TrainingSet, config: TrainConfig, device: torch
         compile_blocks(base.unet, kinds)
 
 
-def _put_away_encoders(base: BaseModel, config: TrainConfig) -> None:
+def _put_away_encoders(base: BaseModel, config: TrainConfig, device: torch.device) -> None:
     """Take off the GPU what is not needed any more; texts that change from step to step need their encoders."""
     base.vae.to("cpu")
     if not tags_change(config) and not trains_text(config):
         base.text_encoder.to("cpu")
         base.text_encoder_2.to("cpu")
-    release_cached(base.unet.device)
+    release_cached(device)

@@ -73,6 +73,16 @@ def test_a_whole_number_is_taken_for_a_number():
     assert type(TrainConfig(alpha=16).alpha) is float
 
 
+def test_what_was_a_switch_once_is_still_understood():
+    """In job.json of a job that waits, in a preset, and on a command line."""
+    kinds = {True: "full", False: "off"}
+    for value, kind in kinds.items():
+        assert TrainConfig.from_mapping({"gradient_checkpointing": value}).gradient_checkpointing == kind
+        assert parse_override(f"gradient_checkpointing={str(value).lower()}") == ("gradient_checkpointing", kind)
+    with pytest.raises(InvalidConfig, match="unknown name 'True'"):
+        TrainConfig.from_mapping({"precision": True})
+
+
 def test_overrides_replace_only_what_they_name():
     base = load_preset("face").config
     changed = base.with_overrides({"rank": 8})

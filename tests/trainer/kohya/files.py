@@ -334,7 +334,7 @@ SETTINGS = {
 
 SAME = {
     "gradient_accumulation": 1,
-    "gradient_checkpointing": True,
+    "gradient_checkpointing": "full",
     "vae_precision": "fp32",
     "targets": "kohya",
     "conv_rank": 0,

@@ -33,7 +33,8 @@ OPTIONS = [
     ({"train_batch_size": "6"}, {"batch_size": 6}),
     ({"train_batch_size": 6.0}, {"batch_size": 6}),
     ({"gradient_accumulation_steps": 4}, {"gradient_accumulation": 4}),
-    ({"gradient_checkpointing": False}, {"gradient_checkpointing": False}),
+    ({"gradient_checkpointing": False}, {"gradient_checkpointing": "off"}),
+    ({"gradient_checkpointing": "true"}, {"gradient_checkpointing": "full"}),
     ({"seed": "77"}, {"seed": 77}),
     ({"mixed_precision": "fp16"}, {"precision": "fp16", "vae_precision": "fp32"}),
     ({"mixed_precision": "no"}, {"precision": "fp32"}),
@@ -245,3 +246,9 @@ def test_the_report_is_grouped_and_short():
     assert any("no setting of that name: brand_new_ratio" in line for line in lines)
     assert len(lines) < 100
     assert all(len(line) <= 100 for line in lines)
+
+
+def test_a_file_that_says_nothing_of_checkpointing_leaves_it_to_the_plan():
+    assert of(gradient_checkpointing="").config.gradient_checkpointing == "auto"
+    assert json.loads(export_json(TrainConfig(), {}).data)["gradient_checkpointing"] is True
+    assert "gradient_checkpointing" in export_json(TrainConfig(), {}).lost

@@ -129,7 +129,7 @@ def test_fp16_skips_a_step_that_overflows_and_fails_only_when_all_do(monkeypatch
 
 
 def test_gradient_checkpointing_changes_no_number():
-    plain, thrifty = make_learner(), make_learner(gradient_checkpointing=True)
+    plain, thrifty = make_learner(), make_learner(gradient_checkpointing="full")
     assert not plain._objective._base.unet.is_gradient_checkpointing
     assert thrifty._objective._base.unet.is_gradient_checkpointing
     for one in (plain, thrifty):

@@ -76,7 +76,8 @@ def _run_keys(config: TrainConfig) -> dict[str, Any]:
         "save_every_n_epochs": config.checkpoint_every_epochs,
         "train_batch_size": config.batch_size,
         "gradient_accumulation_steps": config.gradient_accumulation,
-        "gradient_checkpointing": config.gradient_checkpointing,
+        # kohya chooses nothing by itself, so what fits everywhere stands for what is chosen here.
+        "gradient_checkpointing": config.gradient_checkpointing != "off",
         "seed": config.seed,
         "mixed_precision": _PRECISIONS[config.precision],
         "full_bf16": config.precision == "full-bf16",

@@ -30,7 +30,9 @@ def read_run(keys: Reading) -> None:
     _read_length(keys)
     keys.take("train_batch_size", "batch_size", keys.whole("train_batch_size", 1))
     keys.take("gradient_accumulation_steps", "gradient_accumulation", keys.whole("gradient_accumulation_steps", 1) or 1)
-    keys.take("gradient_checkpointing", "gradient_checkpointing", keys.flag("gradient_checkpointing"))
+    if keys.has("gradient_checkpointing"):
+        recomputed = "full" if keys.flag("gradient_checkpointing") else "off"
+        keys.take("gradient_checkpointing", "gradient_checkpointing", recomputed)
     keys.take("seed", "seed", keys.whole("seed", 0))
     _read_precision(keys)
     _read_sampler(keys)

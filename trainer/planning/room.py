@@ -1,0 +1,91 @@
+"""How much memory there is to plan with."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from trainer.contract.errors import InvalidConfig
+
+GIB = 1 << 30
+
+RESERVE = 512 << 20
+"""Bytes of a device left unplanned: cuBLAS's and cuDNN's workspaces, and what others take meanwhile …"""
+RESERVE_SHARE = 0.04
+"""… and this share of what is free: holes between tensors, which grow with them."""
+CONTEXT = 600 << 20
+"""Bytes that CUDA takes of a card before anything is on it; `mem_get_info` has left them out already."""
+
+_MEMORY = re.compile(r"(\d+(?:\.\d+)?)\s*(?:gb?|gib)?", re.IGNORECASE)
+_NO_LIMIT = 1 << 60
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Memory of a device, in bytes."""
+
+    device: str
+    """`cuda` or `cpu`."""
+    free: int
+    """What nothing else uses now."""
+
+    @property
+    def reserve(self) -> int:
+        """What is left unplanned of it."""
+        return RESERVE + int(RESERVE_SHARE * self.free)
+
+    @property
+    def usable(self) -> int:
+        """What a plan may use."""
+        return max(0, self.free - self.reserve)
+
+
+def gigabytes(size: float) -> str:
+    """A size for people, in the unit cards are sold by."""
+    return f"{size / GIB:.1f} GB" if size >= GIB / 10 else f"{max(1, round(size / (1 << 20)))} MB"
+
+
+def room_of(device: torch.device, processes: int = 1) -> Room:
+    """The room on a device now, for each of so many processes: they share a CPU's, and have a GPU each."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return Room("cuda", free)
+    return Room("cpu", min(_available(), _left_by_cgroup()) // processes)
+
+
+def room_of_card(text: str) -> Room:
+    """The room on an empty card of a size as it is sold, such as `12GB`. Raises InvalidConfig."""
+    found = _MEMORY.fullmatch(text.strip())
+    if found is None or float(found[1]) > 4096:
+        raise InvalidConfig("--memory", f"must be a size like 12GB, not {text!r:.40}")
+    return Room("cuda", max(0, int(float(found[1]) * GIB) - CONTEXT))
+
+
+def _available() -> int:
+    """MemAvailable of Linux; elsewhere half of what is built in."""
+    try:
+        lines = Path("/proc/meminfo").read_text("ascii").splitlines()
+        return next(int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration):
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+
+
+def _left_by_cgroup() -> int:
+    """What a container may still take (version 2 of cgroups, else 1); its file caches do not count as taken."""
+    for limit, used, cache in (
+        ("memory.max", "memory.current", "inactive_file "),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "total_inactive_file "),
+    ):
+        try:
+            most, now = (int((_CGROUP / name).read_text("ascii")) for name in (limit, used))
+            lines = (_CGROUP / limit).with_name("memory.stat").read_text("ascii").splitlines()
+        except (OSError, ValueError):  # another version, or `max`: no limit
+            continue
+        cached = next((int(line.split()[1]) for line in lines if line.startswith(cache)), 0)
+        return max(0, most - now + cached)
+    return _NO_LIMIT
