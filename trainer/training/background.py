@@ -23,7 +23,8 @@ from typing import Self
 from trainer.training.report import Reporter
 
 SNAPSHOTS = 3
-"""Copies in memory at most: a checkpoint, its samples and a state, which all come at the end of an epoch."""
+"""Copies given and not yet written, at most: a checkpoint, its samples and a state, which all come at the end of an
+epoch. One more may be in the training's hands, which then waits."""
 WRITING = "writing"
 """The piece of work the training is at while it waits, as its lifeline knows it."""
 _log = logging.getLogger(__name__)
