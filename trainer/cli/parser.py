@@ -30,6 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
         _add_train,
         _add_run,
         _add_serve,
+        _add_plan,
         _add_sample,
         _add_inspect,
         _add_convert,
@@ -125,6 +126,27 @@ def _add_serve(commands: _Commands, common: argparse.ArgumentParser) -> None:
     _add_device(serve)
     _add_processes(serve)
     _add_cache(serve)
+
+
+def _add_plan(commands: _Commands, common: argparse.ArgumentParser) -> None:
+    plan = commands.add_parser("plan", parents=[common], help="memory, time and disk of a training, before it starts")
+    plan.add_argument("job", type=Path, nargs="?", metavar="JOB_FOLDER", help="folder with a job.json")
+    plan.add_argument("--images", type=Path, metavar="DIR", help="instead: a folder of pictures, as for train")
+    plan.add_argument("--pictures", type=_positive, metavar="N", help="instead: so many pictures")
+    plan.add_argument("--base", help="SDXL model: a diffusers folder, a .safetensors file, or a hub id")
+    plan.add_argument("--preset", help="name or file of the settings (default: as --kind)")
+    plan.add_argument("--kind", choices=KINDS, default="person", help="what the pictures show (default: person)")
+    plan.add_argument("--epochs", type=int, metavar="N", help="passes over the pictures")
+    plan.add_argument("--batch", type=int, metavar="N", help="pictures per step")
+    plan.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="any other setting; may be repeated"
+    )
+    plan.add_argument("--memory", metavar="SIZE", help="plan for an empty card of that size, such as 12GB")
+    plan.add_argument(
+        "--no-trial", dest="trial", action="store_false", help="do not try out a few steps to tell the time"
+    )
+    plan.add_argument("--json", action="store_true", help="print the plan as JSON")
+    _add_device(plan)
 
 
 def _add_sample(commands: _Commands, common: argparse.ArgumentParser) -> None:

@@ -69,7 +69,8 @@ def _follow(
 ) -> None:
     spec = channel.spec()
     # An extended run has more epochs than the job says, which no step depends on.
-    ways = Ways.from_json(json.loads(store.get(WAYS)))
+    # The leader has said it before it started this process; to wait for it would be to wait for ever.
+    ways = Ways.from_json(json.loads(store.get(WAYS))) if store.check([WAYS]) else Ways()
     prepared = prepare(spec, spec.config, device, channel.picture, Progress(), cache=cache, team=team, ways=ways)
     learner = prepared.learner
     store.set(f"{READY}/{team.rank}", "")

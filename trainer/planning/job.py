@@ -12,7 +12,7 @@ from trainer.contract.spec import JobSpec
 from trainer.errors import BadBase
 from trainer.model.device import pick_numbers
 from trainer.planning.architecture import Architecture, read_architecture
-from trainer.planning.disk import check_disk, disk_of
+from trainer.planning.disk import check_disk
 from trainer.planning.memory import Load
 from trainer.planning.plan import Plan, make_plan
 from trainer.planning.room import room_of
@@ -48,5 +48,5 @@ def plan_on(
     numbers = pick_numbers(config.precision, device)
     plan = make_plan(base, load, numbers, room_of(device, processes))
     if free_disk is not None:
-        check_disk(disk_of(plan.held, per_epoch, config, goes_on=goes_on), free_disk)
+        check_disk(plan.disk(per_epoch, goes_on=goes_on), free_disk)
     return plan

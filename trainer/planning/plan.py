@@ -12,6 +12,7 @@ from trainer.errors import DoesNotFit
 from trainer.model.device import Numbers
 from trainer.planning.architecture import Architecture
 from trainer.planning.choose import Chooser
+from trainer.planning.disk import Disk, disk_of
 from trainer.planning.memory import (
     Held,
     Load,
@@ -57,6 +58,10 @@ class Plan:
     def peak(self) -> float:
         """Most that is held at any time."""
         return max(self.training, self.encoding, self.sampling)
+
+    def disk(self, images_per_epoch: int, *, goes_on: bool = False) -> Disk:
+        """What the run writes."""
+        return disk_of(self.held, images_per_epoch, self.load.config, goes_on=goes_on)
 
     def sentence(self) -> str:
         """The plan in a few words, as in "planned: 2 of 5 pictures at a time, …"."""

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import torch
 
+from trainer.contract.config import Precision
 from trainer.contract.errors import InvalidConfig
+from trainer.model.device import Numbers, pick_numbers
 
 GIB = 1 << 30
 
@@ -64,6 +66,11 @@ def room_of_card(text: str) -> Room:
     if found is None or float(found[1]) > 4096:
         raise InvalidConfig("--memory", f"must be a size like 12GB, not {text!r:.40}")
     return Room("cuda", max(0, int(float(found[1]) * GIB) - CONTEXT))
+
+
+def numbers_of_card(precision: Precision) -> Numbers:
+    """The number formats on a card that is not at hand: it is taken to have bf16, as all have since 2020."""
+    return pick_numbers("bf16" if precision == "auto" else precision, torch.device("cuda"))
 
 
 def _available() -> int:

@@ -94,8 +94,8 @@ def test_a_job_ends_as_the_other_process_says(tiny_sdxl, tmp_path):
     assert decode(told).body.code == "base-model"
 
     class Told(Leader):
-        def start(self, devices):
-            super().start(devices)
+        def start(self, devices, ways):
+            super().start(devices, ways)
             self._store.set("failed/1", told)
 
     job = tiny_job(tmp_path, tiny_sdxl)

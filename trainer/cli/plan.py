@@ -1,0 +1,94 @@
+"""`python -m trainer plan`: what a training takes, before it is started."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trainer.by_hand.gather import find
+from trainer.cli.run import hush_libraries
+from trainer.cli.train import settings_of
+from trainer.contract.config import TrainConfig
+from trainer.contract.epoch import held_back, repeats_in_epoch
+from trainer.contract.errors import InvalidJob
+from trainer.contract.exits import Exit
+from trainer.contract.folder import JobFolder
+from trainer.contract.presets import PRESET_OF, find_preset
+from trainer.contract.spec import PictureSpec
+
+if TYPE_CHECKING:
+    from trainer.planning.plan import Plan
+
+_CAPTION = "x" * 200
+"""Stands for the captions where there are none yet: one of 200 letters."""
+
+
+def command(args: argparse.Namespace, say: Callable[[str], None]) -> Exit:
+    """Plan, and say the plan; nothing is written. Raises DoesNotFit, and what a wrong job or base raises."""
+    if not args.verbose:
+        hush_libraries()
+    from trainer.planning.report import facts, lines  # imports torch
+
+    asked = _asked(args)
+    plan, seconds = _planned(args, asked)
+    found = facts(plan, asked.per_epoch, seconds)
+    say(json.dumps(found, indent=2) if args.json else "\n".join(lines(found)))
+    return Exit.FINISHED
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is to be planned."""
+
+    base: str
+    config: TrainConfig
+    pictures: tuple[PictureSpec, ...]
+    per_epoch: int
+    """Pictures of an epoch."""
+    folder: Path
+    """On the disk that will be written to."""
+
+
+def _asked(args: argparse.Namespace) -> _Asked:
+    """A job that is there, or what `train` would make of the arguments. Raises InvalidJob, InvalidConfig."""
+    if args.job is not None:
+        job = JobFolder(args.job.absolute())
+        spec = job.spec()
+        return _Asked(spec.base, spec.config, spec.pictures, spec.images_per_epoch, job.path)
+    if args.base is None or (args.pictures is None) == (args.images is None):
+        raise InvalidJob("give a JOB_FOLDER, or --base with either --images DIR or --pictures N")
+    repeats = [one.repeats for one in find(args.images)] if args.images else [1] * args.pictures
+    if not repeats:
+        raise InvalidJob(f"there is no picture in the folder {args.images}; put JPEG, PNG or WEBP pictures into it")
+    config = find_preset(args.preset or PRESET_OF[args.kind]).config.with_overrides(settings_of(args))
+    pictures = tuple(
+        PictureSpec(file=f"{number:064x}.png", caption=_CAPTION, repeats=times) for number, times in enumerate(repeats)
+    )
+    held = held_back(pictures, config.validation_share, config.seed)
+    return _Asked(args.base, config, pictures, sum(repeats_in_epoch(pictures, held)), Path.cwd())
+
+
+def _planned(args: argparse.Namespace, asked: _Asked) -> tuple[Plan, float | None]:
+    """The plan, and the seconds of a step where they are tried out. Raises DoesNotFit."""
+    from trainer.model.device import pick_device, pick_numbers
+    from trainer.planning.architecture import read_architecture
+    from trainer.planning.disk import check_disk
+    from trainer.planning.memory import Load
+    from trainer.planning.plan import make_plan
+    from trainer.planning.room import numbers_of_card, room_of, room_of_card
+    from trainer.planning.trial import try_step
+
+    base, config = read_architecture(asked.base), asked.config
+    load = Load.of(asked.pictures, asked.per_epoch, config)
+    if args.memory:
+        return make_plan(base, load, numbers_of_card(config.precision), room_of_card(args.memory)), None
+    device = pick_device(args.device)
+    numbers = pick_numbers(config.precision, device)
+    plan = make_plan(base, load, numbers, room_of(device))
+    check_disk(plan.disk(asked.per_epoch), shutil.disk_usage(asked.folder).free)
+    return plan, try_step(base, load, numbers, device, plan.ways) if args.trial else None

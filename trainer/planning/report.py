@@ -1,0 +1,99 @@
+"""A plan for people and for programs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trainer.contract.estimates import estimate
+from trainer.planning.plan import Plan
+from trainer.planning.room import gigabytes
+
+CELLS = 10
+"""Of a bar: it fits on a phone beside its name and size."""
+
+
+def facts(plan: Plan, per_epoch: int, seconds_per_step: float | None) -> dict[str, Any]:
+    """Plain values, ready for JSON: bytes, seconds, multiplications and additions."""
+    size = estimate(per_epoch, plan.load.config)
+    held, way, disk = plan.held, plan.ways.now, plan.disk(per_epoch)
+    return {
+        "device": plan.room.device,
+        "memory": {
+            "base": round(held.base),
+            "lora_and_optimizer": round(held.lora + held.optimizer),
+            "pictures_and_texts": round(held.data),
+            "activations": round(plan.training - held.total),
+            "reserve": plan.room.reserve,
+            "free": plan.room.free,
+        },
+        "phases": {
+            "encoding": round(plan.encoding),
+            "training": round(plan.training),
+            "sampling": round(plan.sampling),
+        },
+        "batch": plan.load.pictures,
+        "most_pictures": way.most_pictures or plan.load.pictures,
+        "recomputed": sorted(way.recomputed),
+        "blocks": plan.units,
+        "steps": size.steps,
+        "epochs": size.epochs,
+        "flops_per_step": round(plan.flops),
+        "flops": round(plan.flops * size.steps),
+        "seconds_per_step": seconds_per_step,
+        "seconds": None if seconds_per_step is None else seconds_per_step * size.steps,
+        "disk": {
+            "checkpoints": round(disk.checkpoints),
+            "states": round(disk.states),
+            "samples": round(disk.samples),
+            "beside": round(disk.beside),
+            "total": round(disk.total),
+        },
+        "checkpoints": size.checkpoints,
+        "samples": size.samples,
+    }
+
+
+def lines(found: dict[str, Any]) -> list[str]:
+    """The plan to read, at most 40 letters wide where it is a table."""
+    memory = found["memory"]
+    free, parts = memory["free"], [(name, size) for name, size in memory.items() if name != "free"]
+    used = sum(size for _, size in parts)
+    told = [f"Memory: {gigabytes(used)} of {gigabytes(free)} free"]
+    told += [f"{name.replace('_', ' '):<18} {_bar(size, free)} {gigabytes(size)}" for name, size in parts]
+    others = ", ".join(f"{phase} {gigabytes(found['phases'][phase])}" for phase in ("encoding", "sampling"))
+    told += [f"Beside training: {others}", _way(found)]
+    told.append(
+        f"Work: {found['steps']} steps in {found['epochs']} epochs, {found['flops_per_step'] / 1e12:.3g} TFLOP a step, "
+        f"{found['flops'] / 1e15:.3g} PFLOP in all"
+    )
+    if found["seconds"] is not None:
+        told.append(
+            f"Time: {found['seconds_per_step']:.2f} s a step, {duration(found['seconds'])} for all; "
+            "loading, encoding, checkpoints and samples come on top"
+        )
+    disk = found["disk"]
+    told.append(
+        f"Disk: {gigabytes(disk['total'])} ({found['checkpoints']} checkpoints {gigabytes(disk['checkpoints'])}, "
+        f"states {gigabytes(disk['states'])}, {found['samples']} samples {gigabytes(disk['samples'])})"
+    )
+    return told
+
+
+def _way(found: dict[str, Any]) -> str:
+    """How a step is done, and why."""
+    batch, most, recomputed = found["batch"], found["most_pictures"], len(found["recomputed"])
+    together = f"{most} of {batch} pictures at a time" if most < batch else f"all {batch} pictures of a batch at once"
+    if recomputed:
+        return f"A step: {together}, {recomputed} of {found['blocks']} blocks recomputed: more does not fit"
+    return f"A step: {together}, nothing recomputed"
+
+
+def _bar(size: float, whole: float) -> str:
+    cells = min(CELLS, round(CELLS * size / whole)) if whole else CELLS
+    return "█" * cells + "░" * (CELLS - cells)
+
+
+def duration(seconds: float) -> str:
+    """A time for people."""
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min" if minutes else "under 1 min"
