@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +14,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from trainer.bench.plain import PlainLoop
 from trainer.bench.subject import Subject
-from trainer.bench.timing import median_seconds, wait_for
+from trainer.bench.timing import seconds, wait_for
+from trainer.contract.limits import LATENT_FACTOR
 from trainer.errors import DoesNotFit, OutOfMemory
 from trainer.model.compiling import compile_blocks
 from trainer.model.device import prepare_device, release_cached
@@ -26,8 +28,8 @@ from trainer.training.learner import Learner
 BATCHES = (1, 2, 4, 5, 8)
 ABOUT = 5
 """The batch size at which options are switched one by one: the classic method's."""
-LATENT = 8
-"""Pixels of a side per latent."""
+WARM_UP = 2
+"""Steps of each variant that are not timed."""
 Step = Callable[[], object]
 
 
@@ -81,32 +83,65 @@ def variants(batches: Sequence[int], *, on_gpu: bool, about: int = ABOUT) -> Ite
             yield from (Variant(f"ours, planned for {card}", batch, card=card) for card in ("12GB", "24GB"))
 
 
-def measure(variant: Variant, subject: Subject, flops: float, rate: float, runs: int) -> Row:
-    """The variant's row; `flops` is what one picture takes, `rate` the device's FLOP a second."""
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A variant whose first step is done."""
+
+    variant: Variant
+    step: Step
+    planned_bytes: int
+    first_step_seconds: float
+
+
+def measure(together: Sequence[Variant], subject: Subject, flops: float, rate: float, runs: int) -> list[Row]:
+    """Rows of variants that are run in turn, so that a busy machine slows all of them alike.
+
+    `flops` is what one picture takes, `rate` the device's FLOP a second. On a GPU, which nobody else uses and which has
+    no room for several, give one variant at a time: then its peak of memory is its own.
+    """
     gc.collect()
     release_cached(subject.device)
     if subject.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(subject.device)
+    failed: list[Row] = []
+    ready: list[Ready] = []
+    times: list[list[float]] = [[] for _ in together]
+    for variant in together:
+        try:
+            ready.append(_begin(variant, subject))
+        except (torch.OutOfMemoryError, OutOfMemory, DoesNotFit) as error:
+            reason = str(error) if isinstance(error, DoesNotFit) else "out of memory"
+            failed.append(Row(variant.name, variant.batch, failed=reason))
+    for number in range(WARM_UP + runs):
+        for one, taken in zip(ready, times, strict=False):
+            took = seconds(one.step, subject.device)
+            taken.extend([took] * (number >= WARM_UP))
+    peak = torch.cuda.max_memory_allocated(subject.device) if subject.device.type == "cuda" else 0
+    rows = [_row(one, statistics.median(taken), flops, rate, peak) for one, taken in zip(ready, times, strict=False)]
+    return rows + failed
+
+
+def _begin(variant: Variant, subject: Subject) -> Ready:
     begun = time.perf_counter()
-    try:
-        step, planned = make_step(variant, subject)
-        step()
-        wait_for(subject.device)
-        first = time.perf_counter() - begun
-        taken = median_seconds(step, subject.device, runs)
-    except (torch.OutOfMemoryError, OutOfMemory, DoesNotFit) as error:
-        return Row(variant.name, variant.batch, failed=str(error) if isinstance(error, DoesNotFit) else "out of memory")
-    achieved = variant.batch * flops / taken
+    step, planned = make_step(variant, subject)
+    step()
+    wait_for(subject.device)
+    return Ready(variant, step, planned, time.perf_counter() - begun)
+
+
+def _row(ready: Ready, taken: float, flops: float, rate: float, peak: int) -> Row:
+    batch = ready.variant.batch
+    achieved = batch * flops / taken
     return Row(
-        name=variant.name,
-        batch=variant.batch,
+        name=ready.variant.name,
+        batch=batch,
         seconds_per_step=taken,
-        images_per_second=variant.batch / taken,
+        images_per_second=batch / taken,
         tflops=achieved / 1e12,
         share=achieved / rate,
-        peak_bytes=torch.cuda.max_memory_allocated(subject.device) if subject.device.type == "cuda" else 0,
-        planned_bytes=planned,
-        first_step_seconds=first,
+        peak_bytes=peak,
+        planned_bytes=ready.planned_bytes,
+        first_step_seconds=ready.first_step_seconds,
     )
 
 
@@ -138,7 +173,7 @@ def make_learner(subject: Subject, ways: Ways | None = None, **settings: Any) ->
     base = subject.base()
     data = subject.pictures(config, config.batch_size)
     weights = attach_lora(base, config, 0, dtype=subject.numbers.lora)
-    side = config.resolution // LATENT
+    side = config.resolution // LATENT_FACTOR
     if subject.device.type == "cuda":
         torch.backends.cudnn.benchmark = True
         choose_layout(base.unet, (side, side), max(ways.now.sizes(config.batch_size)))

@@ -1,11 +1,9 @@
-"""Clocks for work on a device: medians of repeated runs, and of pairs run in turn so that a busy machine slows both."""
+"""Clocks for work on a device."""
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 
@@ -28,38 +26,6 @@ def seconds(work: Work, device: torch.device) -> float:
     work()
     wait_for(device)
     return time.perf_counter() - begun
-
-
-def median_seconds(work: Work, device: torch.device, runs: int, warm_up: int = 2) -> float:
-    """Median over so many runs, after others that do not count."""
-    for _ in range(warm_up):
-        work()
-    return statistics.median(seconds(work, device) for _ in range(runs))
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """Two pieces of work measured in turn."""
-
-    first: float
-    """Median seconds of one run."""
-    second: float
-    ratio: float
-    """Median of first / second over the rounds: what slows the machine slows both runs of a round."""
-
-
-def paired(first: Work, second: Work, device: torch.device, rounds: int, warm_up: int = 2) -> Pair:
-    """Run both in turn, the one that begins changing from round to round."""
-    for _ in range(warm_up):
-        first()
-        second()
-    times: list[tuple[float, float]] = []
-    for number in range(rounds):
-        order = (first, second) if number % 2 else (second, first)
-        taken = [seconds(work, device) for work in order]
-        times.append((taken[0], taken[1]) if number % 2 else (taken[1], taken[0]))
-    medians = [statistics.median(column) for column in zip(*times, strict=True)]
-    return Pair(medians[0], medians[1], statistics.median(one / other for one, other in times))
 
 
 def matmul_rate(device: torch.device, dtype: torch.dtype) -> float:

@@ -100,7 +100,7 @@ def run_watched(base: Path, pictures: Path, work: Path, device: str, **settings:
 
 
 def _at(events: Sequence[Any], kind: type[Body]) -> float:
-    return next(float(event.time) for event in events if isinstance(event.body, kind))
+    return next(float(event.at) for event in events if isinstance(event.body, kind))
 
 
 @contextmanager

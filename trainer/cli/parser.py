@@ -31,6 +31,7 @@ def build_parser() -> argparse.ArgumentParser:
         _add_run,
         _add_serve,
         _add_plan,
+        _add_bench,
         _add_sample,
         _add_inspect,
         _add_convert,
@@ -153,6 +154,24 @@ def _add_sample(commands: _Commands, common: argparse.ArgumentParser) -> None:
     sample = commands.add_parser("sample", parents=[common], help="draw pictures, with LoRA files or without")
     add_sample_arguments(sample)
     _add_device(sample)
+
+
+def _add_bench(commands: _Commands, common: argparse.ArgumentParser) -> None:
+    bench = commands.add_parser("bench", parents=[common], help="how fast this machine trains, and why")
+    bench.add_argument(
+        "--model",
+        choices=("toy", "sdxl"),
+        help="shape of the UNet: the toy's or SDXL's own, with random weights (default: sdxl on a GPU, toy on a CPU)",
+    )
+    bench.add_argument(
+        "--batch", type=_positive, nargs="+", default=[1, 2, 4, 5, 8], metavar="N", help="batch sizes (1 2 4 5 8)"
+    )
+    bench.add_argument("--runs", type=_positive, default=10, metavar="N", help="timed steps of each variant (10)")
+    bench.add_argument("--json", type=Path, metavar="FILE", help="write the numbers")
+    bench.add_argument(
+        "--page", type=Path, metavar="FILE.md", help="put the tables into a page, e.g. docs/BENCHMARKS.md"
+    )
+    _add_device(bench)
 
 
 def _add_inspect(commands: _Commands, common: argparse.ArgumentParser) -> None:

@@ -12,10 +12,12 @@ that hangs is noticed by that: the thread has no heartbeat of its own, but the w
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -25,6 +27,8 @@ from trainer.training.report import Reporter
 SNAPSHOTS = 3
 """Copies given and not yet written, at most: a checkpoint, its samples and a state, which all come at the end of an
 epoch. One more may be in the training's hands, which then waits."""
+NICE = 10
+"""How much the thread stands back, in steps of nice(2)."""
 WRITING = "writing"
 """The piece of work the training is at while it waits, as its lifeline knows it."""
 _log = logging.getLogger(__name__)
@@ -113,6 +117,9 @@ class Background:
 
     # --- the thread's side ------------------------------------------------------------------------------------------
     def _run(self) -> None:
+        # Linux knows priorities of single threads: on a CPU that trains, the steps go first.
+        with suppress(OSError, AttributeError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
         while self._do_next():
             pass
 

@@ -1,0 +1,135 @@
+"""docs/BENCHMARKS.md: a section for each machine and model, which the next run there replaces; and the same as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from importlib import metadata
+from typing import Any
+
+from trainer.bench.costs import Figure
+from trainer.bench.profiling import Cost
+from trainer.bench.steps import Row
+
+INTRODUCTION = """# Benchmarks
+
+Written by `python -m trainer bench` (`make bench` on a CPU); each machine and model has a section, which the next run
+there replaces. Ratios within a section were measured in one run; numbers of two sections say nothing about each other.
+
+*Plain loop* is diffusers' way: peft's LoRA on attention only, fp32 under autocast on a GPU, AdamW. *Ours* trains
+kohya's set of layers (722 of SDXL). Recomputed operations do not count as work, so checkpointing lowers TFLOP/s.
+*Share* is of the rate at which the same device multiplies large matrices in the same number format.
+"""
+_PACKAGES = ("torch", "diffusers", "peft", "transformers", "accelerate")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """Everything one run has measured."""
+
+    model: str
+    device: str
+    threads: int
+    """Of a CPU; 0 on a GPU."""
+    command: str
+    day: str
+    versions: dict[str, str]
+    matmul_tflops: float
+    flops_of_a_picture: float
+    rows: list[Row]
+    figures: list[Figure] = field(default_factory=list)
+    profiles: dict[str, list[Cost]] = field(default_factory=dict)
+    """By what was profiled."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return dataclasses.asdict(self)
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of what does the work."""
+    return {"python": platform.python_version(), **{name: metadata.version(name) for name in _PACKAGES}}
+
+
+def updated(page: str, report: Report) -> str:
+    """The page with the report's section, new or in place of the one of the same machine and model."""
+    heading = f"## {report.model} on {report.device}"
+    parts = re.split(r"^(?=## )", page, flags=re.MULTILINE)
+    sections = {part.partition("\n")[0]: part.rstrip() for part in parts[1:]}
+    sections[heading] = f"{heading}\n\n{section(report)}"
+    return "\n\n".join([INTRODUCTION.rstrip(), *sections.values()]) + "\n"
+
+
+def section(report: Report) -> str:
+    """The report in Markdown, without its heading."""
+    return "\n".join(
+        [
+            f"{report.day}, `{report.command}`, "
+            + ", ".join(f"{name} {version}" for name, version in report.versions.items())
+            + (f", {report.threads} threads" if report.threads else "")
+            + ".",
+            "",
+            *_headlines(report.rows),
+            "",
+            f"Large products of matrices: {report.matmul_tflops:.3g} TFLOP/s. "
+            f"A picture's step: {report.flops_of_a_picture / 1e12:.3g} TFLOP.",
+            "",
+            *_steps(report.rows),
+            *_figures(report.figures),
+            *_profiles(report.profiles),
+        ]
+    ).rstrip()
+
+
+def _headlines(rows: Sequence[Row]) -> Iterator[str]:
+    """The ratios to the plain loop."""
+    speeds = {(row.name, row.batch): row.images_per_second for row in rows if row.images_per_second}
+    for batch in sorted({row.batch for row in rows}):
+        best = max((speed, name) for (name, size), speed in speeds.items() if size == batch and name in _FULL_SPEED)
+        ratios = [
+            f"{best[0] / speeds[plain, batch]:.2f} x the {plain}"
+            for plain in ("plain loop", "plain loop, checkpointing")
+            if (plain, batch) in speeds
+        ]
+        if ratios:
+            yield f"- batch {batch}: {best[1]} is {' and '.join(ratios)}"
+
+
+_FULL_SPEED = ("ours", "ours, compiled")
+
+
+def _steps(rows: Sequence[Row]) -> Iterator[str]:
+    yield "| | batch | images/s | s/step | TFLOP/s | share | peak memory | planned | first step |"
+    yield "|---|---|---|---|---|---|---|---|---|"
+    for row in rows:
+        if row.failed:
+            yield f"| {row.name} | {row.batch} | {row.failed} | | | | | | |"
+            continue
+        yield (
+            f"| {row.name} | {row.batch} | {row.images_per_second:.3g} | {row.seconds_per_step:.3g} | {row.tflops:.3g}"
+            f" | {row.share:.1%} | {_bytes(row.peak_bytes)} | {_bytes(row.planned_bytes)}"
+            f" | {row.first_step_seconds:.1f} s |"
+        )
+    yield ""
+
+
+def _figures(figures: Sequence[Figure]) -> Iterator[str]:
+    if figures:
+        yield from ("| beside the steps | | |", "|---|---|---|")
+        yield from (f"| {one.name} | {one.value:.3g} {one.unit} | {one.meaning} |" for one in figures)
+        yield ""
+
+
+def _profiles(profiles: dict[str, list[Cost]]) -> Iterator[str]:
+    for name, costs in profiles.items():
+        yield from (f"Largest costs of a step, {name} (torch's profiler):", "")
+        yield from ("| operator | ms | share | calls |", "|---|---|---|---|")
+        yield from (f"| `{one.name}` | {one.milliseconds:.3g} | {one.share:.1%} | {one.calls:.0f} |" for one in costs)
+        yield ""
+
+
+def _bytes(size: int) -> str:
+    return f"{size / (1 << 30):.1f} GiB" if size else ""

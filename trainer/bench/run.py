@@ -1,0 +1,83 @@
+"""One run of the bench: rates first, then every variant, then what a job costs beside its steps."""
+
+from __future__ import annotations
+
+import gc
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from itertools import groupby
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from trainer.bench.costs import Figure, caching, whole_jobs
+from trainer.bench.page import Report, versions
+from trainer.bench.profiling import Cost, largest_costs
+from trainer.bench.steps import ABOUT, Row, Variant, flops_of_a_picture, make_step, measure, variants
+from trainer.bench.subject import Subject
+from trainer.bench.timing import matmul_rate
+from trainer.machine import describe
+from trainer.model.device import prepare_device, release_cached
+from trainer.toy.assets import base_folder
+
+
+def run_bench(subject: Subject, batches: Sequence[int], runs: int, command: str) -> Report:
+    """Measure everything, with a bar on stderr; `runs` are the timed steps of each variant."""
+    device = subject.device
+    on_gpu = device.type == "cuda"
+    prepare_device(device)
+    rate = matmul_rate(device, subject.numbers.base)
+    flops = flops_of_a_picture(subject)
+    about = ABOUT if ABOUT in batches else batches[-1]
+    rows: list[Row] = []
+    with tqdm(_in_turn(list(variants(batches, on_gpu=on_gpu, about=about)), on_gpu=on_gpu)) as bar:
+        for together in bar:
+            bar.set_description(f"batch {together[0].batch}")
+            rows += measure(together, subject, flops, rate, runs)
+    with _work() as work:
+        figures = [*caching(subject, work), *_of_jobs(subject, work, 4 * runs)]
+    profiles = _profiles(subject, about)
+    return Report(
+        model=subject.name,
+        device=describe(str(device)).name,
+        threads=0 if on_gpu else torch.get_num_threads(),
+        command=command,
+        day=datetime.now(UTC).date().isoformat(),
+        versions=versions(),
+        matmul_tflops=rate / 1e12,
+        flops_of_a_picture=flops,
+        rows=rows,
+        figures=figures,
+        profiles=profiles,
+    )
+
+
+def _in_turn(planned: list[Variant], *, on_gpu: bool) -> list[list[Variant]]:
+    """What is measured together: on a GPU each variant alone, on a CPU all of a batch size."""
+    if on_gpu:
+        return [[variant] for variant in planned]
+    return [list(group) for _, group in groupby(planned, key=lambda variant: variant.batch)]
+
+
+def _of_jobs(subject: Subject, work: Path, steps: int) -> list[Figure]:
+    """Whole jobs over the toy's real files; SDXL's are not at hand."""
+    return whole_jobs(subject, base_folder(), work, steps) if subject.name == "toy" else []
+
+
+def _profiles(subject: Subject, batch: int) -> dict[str, list[Cost]]:
+    """The plain loop's largest costs and ours."""
+    profiles: dict[str, list[Cost]] = {}
+    for variant in (Variant("plain loop", batch, {"checkpointing": False}, is_plain=True), Variant("ours", batch)):
+        gc.collect()
+        release_cached(subject.device)
+        profiles[f"{variant.name}, batch {batch}"] = largest_costs(make_step(variant, subject)[0], subject.device)
+    return profiles
+
+
+@contextmanager
+def _work() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="lorelei-bench-") as folder:
+        yield Path(folder)
