@@ -80,16 +80,36 @@ def draw(
     called before the texts, each denoising step, and each decoding. Text encoders and VAE are on the UNet's device only
     while they work. The UNet's train mode and torch's global random state are left as found.
     """
-    if len(prompts) != len(seeds):
-        raise ValueError(f"{len(prompts)} prompts need as many seeds, not {len(seeds)}")
+    return draw_encoded(base, encode(base, prompts, drawing, begin), seeds, drawing, begin)
+
+
+def encode(
+    base: BaseModel, prompts: Sequence[str], drawing: Drawing, begin: Begin = _nobody_asks
+) -> list[Conditioning]:
+    """What the UNet is told of these prompts; stays the same as long as the text encoders do."""
     if not prompts:
         return []
-    device = base.unet.device
-    with torch.no_grad(), _eval_mode(base.unet, base.text_encoder, base.text_encoder_2):
-        begin("encoding a prompt")
-        negative = sections_of(drawing.negative) if drawing.guidance > 1 else None
-        with resident(device, base.text_encoder, base.text_encoder_2):
-            parts = conditionings(base, [sections_of(prompt) for prompt in prompts], negative, drawing.size)
+    begin("encoding a prompt")
+    negative = sections_of(drawing.negative) if drawing.guidance > 1 else None
+    encoders = (base.text_encoder, base.text_encoder_2)
+    with torch.no_grad(), _eval_mode(*encoders), resident(base.unet.device, *encoders):
+        return conditionings(base, [sections_of(prompt) for prompt in prompts], negative, drawing.size)
+
+
+def draw_encoded(
+    base: BaseModel,
+    parts: Sequence[Conditioning],
+    seeds: Sequence[int],
+    drawing: Drawing,
+    begin: Begin = _nobody_asks,
+) -> list[Image.Image]:
+    """As `draw`, of prompts that `encode` has read for the same `drawing`."""
+    pictures = parts[-1].pictures.stop if parts else 0
+    if pictures != len(seeds):
+        raise ValueError(f"{pictures} prompts need as many seeds, not {len(seeds)}")
+    if not parts:
+        return []
+    with torch.no_grad(), _eval_mode(base.unet):
         latents = [_denoise(base, part, seeds, drawing, begin) for part in parts]
         return decode(base, torch.cat(latents), partial(begin, "decoding a picture"))
 

@@ -23,13 +23,15 @@ from trainer.contract.errors import ChannelError
 from trainer.contract.events import Body, Checkpoint, Sample
 from trainer.contract.events import State as StateKept
 from trainer.contract.spec import JobSpec
+from trainer.data.texts import trains_text
 from trainer.errors import NanLoss
 from trainer.formats.lora_file import save_lora
 from trainer.formats.metadata import TrainingProgress, training_metadata
 from trainer.model.base import BaseModel
 from trainer.model.device import device_errors, release_cached
 from trainer.model.lora import lora_state
-from trainer.sampling.draw import Drawing, draw
+from trainer.sampling.conditioning import Conditioning
+from trainer.sampling.draw import Drawing, draw_encoded, encode
 from trainer.sampling.grid import grid, save_webp
 from trainer.seeing.viewer import Viewer
 from trainer.training.background import Background
@@ -55,6 +57,8 @@ class Keeper:
     """Step of the newest resume state that is safe on disk; 0 when there is none."""
     last_kept: Checkpoint | None = None
     """The newest LoRA file of this attempt that is safe on disk."""
+    _prompts: list[Conditioning] | None = field(default=None, init=False)
+    """What the UNet is told when it draws samples; None before the first."""
     _asked_step: int = field(init=False)
     """Step of the newest state asked for; above `state_step` while it is being written."""
 
@@ -107,7 +111,9 @@ class Keeper:
         prompts = tuple(self.spec.sample_prompts[i % len(self.spec.sample_prompts)] for i in range(count))
         release_cached(self.learner.device)
         with self.learner.averaged(), device_errors():
-            images = draw(self.base, prompts, range(config.seed, config.seed + count), self._drawing(config), begin)
+            drawing = self._drawing(config)
+            parts = self._encoded(prompts, drawing, config, begin)
+            images = draw_encoded(self.base, parts, range(config.seed, config.seed + count), drawing, begin)
         release_cached(self.learner.device)
         files = tuple(f"samples/{name}-{number}.webp" for number in range(count))
         overview = f"samples/{name}-grid.webp"
@@ -116,6 +122,14 @@ class Keeper:
         )
         self.background.put(partial(self._write_samples, images, body))
         self.viewer.samples(images, position.step)
+
+    def _encoded(
+        self, prompts: tuple[str, ...], drawing: Drawing, config: TrainConfig, begin: Callable[[str], None]
+    ) -> list[Conditioning]:
+        """The prompts as the UNet is told of them: read once, unless a text encoder is trained."""
+        if self._prompts is None or trains_text(config):
+            self._prompts = encode(self.base, prompts, drawing, begin)
+        return self._prompts
 
     def settings(self, config: TrainConfig) -> None:
         """Have the settings really used kept as `effective.json`."""
