@@ -4,10 +4,15 @@ import json
 import random
 import threading
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
+import torch
+import torch._functorch.config
+import torch._inductor.config
 from safetensors import safe_open
 from safetensors.torch import load_file
+from torch._dynamo.utils import counters
 
 from tests.trainer.jobs import bodies, draw_pictures, open_channel, tiny_job
 from trainer.contract import directory, durable
@@ -15,6 +20,8 @@ from trainer.contract.directory import DirectoryChannel
 from trainer.contract.events import Failed, Finished, Resumed, State
 from trainer.contract.exits import Exit
 from trainer.job import run_job
+from trainer.planning.job import plan_job
+from trainer.planning.way import Way, Ways
 from trainer.training import loop
 
 EVERYTHING_RANDOM = {
@@ -147,7 +154,10 @@ def every_step_is_told(monkeypatch):
 @pytest.fixture(scope="module")
 def straight(small_sdxl, tmp_path_factory):
     """A run that nobody disturbed: its newest state, its steps, and its files."""
-    job = random_job(tmp_path_factory.mktemp("straight"), small_sdxl)
+    return undisturbed(random_job(tmp_path_factory.mktemp("straight"), small_sdxl))
+
+
+def undisturbed(job):
     channel = open_channel(job)
     assert run_job(channel, device="cpu") == Exit.FINISHED
     return last_state(channel), bodies(channel, Finished)[0], job
@@ -171,7 +181,6 @@ def deadly(label, count):
 
 def test_killed_at_seven_random_points_it_ends_bit_equal_to_the_straight_run(straight, small_sdxl, tmp_path):
     """Four deaths at any call to the job's storage, three within the writing of a state; each attempt goes on."""
-    job = random_job(tmp_path, small_sdxl)
     chance = random.Random(20261123)
     inside = ["manifest.json.before-rename", "state.manifest", ".before-publish"]
     # An attempt makes about 30 calls before its first step, and 10 a step; each may be the last before or after it.
@@ -179,19 +188,56 @@ def test_killed_at_seven_random_points_it_ends_bit_equal_to_the_straight_run(str
         (label, chance.randrange(1, 3)) for label in inside
     ]
     chance.shuffle(deaths)
+    job = random_job(tmp_path, small_sdxl)
+    assert len(set(resumed_after(deaths, job))) >= 4, "the deaths lie all over the run"
+    assert_ended_as(straight, job)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")
+def test_so_it_does_with_every_fast_path_on(small_sdxl, tmp_path, monkeypatch):
+    """Compiled blocks, half of them recomputed, batches in passes; written in the background, as always."""
+
+    def halved(*arguments, **keywords):
+        plan = plan_job(*arguments, **keywords)
+        some = frozenset(sorted(plan.ways.now.recomputed)[::2])
+        assert some
+        return replace(plan, ways=Ways(Way(1, some), None, True))
+
+    monkeypatch.setattr("trainer.job.plan_job", halved)
+    fast = {"compile": "on", "gradient_checkpointing": "full", "batch_size": 2, "gradient_accumulation": 1, "epochs": 2}
+    as_before = (
+        torch._dynamo.config.patch(suppress_errors=False, recompile_limit=8),
+        torch._functorch.config.patch(force_non_lazy_backward_lowering=False),
+        torch._inductor.config.patch(fallback_random=False),
+    )
+    with as_before[0], as_before[1], as_before[2]:
+        straight = undisturbed(random_job(tmp_path / "straight", small_sdxl, **fast))
+        job = random_job(tmp_path / "killed", small_sdxl, **fast)
+        assert resumed_after([("state.manifest", 3)], job) == [2]
+        assert_ended_as(straight, job)
+        assert counters["stats"]["unique_graphs"] > 0, "nothing was compiled"
+    torch._dynamo.reset()
+
+
+def resumed_after(deaths, job):
+    """Let an attempt die at each of these places, and one end; the steps they went on from."""
     for attempt, (label, count) in enumerate(deaths, start=1):
         job.open_attempt(attempt)
         channel = Mortal(job.path, attempt, NEVER if label else count)
         with deadly(label or "nowhere", count), pytest.raises(Killed):
             run_job(channel, device="cpu")
         assert_nothing_overtaken(job, channel)
-    channel = open_channel(job, len(deaths) + 1)
-    assert run_job(channel, device="cpu") == Exit.FINISHED
+    assert run_job(open_channel(job, len(deaths) + 1), device="cpu") == Exit.FINISHED
     attempts = [DirectoryChannel(job.path, number) for number in job.attempts()]
-    resumed = [event.step for one in attempts for event in bodies(one, Resumed)]
-    assert len(set(resumed)) >= 4, f"the deaths lie all over the run: {resumed}"
-    assert_same(last_state(channel), straight[0])
-    files = [lora_bytes(job.file(len(deaths) + 1, straight[1].file)), lora_bytes(straight[2].file(1, straight[1].file))]
+    return [event.step for one in attempts for event in bodies(one, Resumed)]
+
+
+def assert_ended_as(straight, job):
+    """The last attempt's state is the straight run's, bit for bit, and so is its file."""
+    last = job.attempts()[-1]
+    assert_same(last_state(DirectoryChannel(job.path, last)), straight[0])
+    files = [lora_bytes(job.file(last, straight[1].file)), lora_bytes(straight[2].file(1, straight[1].file))]
     assert files[0][1:] == files[1][1:], "the files are byte for byte the same"
 
 
