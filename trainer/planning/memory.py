@@ -146,7 +146,7 @@ def vae_bytes(base: Architecture, side: int, way: str) -> float:
     with torch.device("meta"):
         pixels = torch.zeros(1, 3, side, side)
         latents = torch.zeros(1, vae.config.latent_channels, side // LATENT_FACTOR, side // LATENT_FACTOR)
-    with torch.no_grad(), measuring(vae, ()) as meter:
+    with torch.no_grad(), measuring(vae, (), (pixels, latents)) as meter:
         _ = vae.encode(pixels) if way == "encode" else vae.decode(latents)
     return _count(base, "vae") * 4 + meter.stretches[0].rise
 
@@ -177,7 +177,7 @@ def _data(base: Architecture, load: Load, itemsize: int) -> float:
     """Mean and deviation of every picture, both ways round where it is mirrored, and the texts that are kept."""
     config, unet = load.config, base.config("unet")
     side = config.resolution // LATENT_FACTOR
-    latents = 2 * unet["in_channels"] * side * side * 4 * (2 if config.flip else 1) * load.images
+    latents = 2 * unet.get("in_channels", 4) * side * side * 4 * (2 if config.flip else 1) * load.images
     captions = 0 if trains_text(config) else KEPT // load.chunks if tags_change(config) else load.images
     if config.preservation_weight:
         captions *= 2 + KeptCaptions.of("", "person", 0, load.images).each

@@ -180,16 +180,16 @@ def _measured(base: BaseModel, config: TrainConfig, dtype: torch.dtype, chunks: 
         conditions = {"text_embeds": torch.zeros(rows, pooled, dtype=dtype), "time_ids": torch.zeros(rows, 6)}
         timesteps = torch.zeros(rows, dtype=torch.long)
     unet.train()
-    live = trains_text(config)
+    given = (latents, text, timesteps, *conditions.values())
+    paths = [f"unet.{path}" for path in units(unet, from_start=config.text_encoder_2)]
     parts = nn.ModuleDict({"unet": unet, "one": base.text_encoder, "two": base.text_encoder_2})
-    with measuring(parts, [f"unet.{path}" for path in units(unet, from_start=config.text_encoder_2)]) as meter:
-        if live:
+    with measuring(parts, paths, given) as meter:
+        if trains_text(config):
             text, conditions["text_embeds"] = _read(base, rows, chunks)
         answer = unet(latents, timesteps, encoder_hidden_states=text, added_cond_kwargs=conditions).sample
         loss = answer.float().square().mean()
         del answer, text, conditions
         loss.backward()
-    unet.zero_grad(set_to_none=True)
     parts.zero_grad(set_to_none=True)
     return meter
 

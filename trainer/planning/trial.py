@@ -1,4 +1,4 @@
-"""How long a step takes on a device, tried out: the job's UNet with random weights, a few real steps the planned way."""
+"""How long a step takes on a device, tried out: the job's UNet with random weights, a few real steps as planned."""
 
 from __future__ import annotations
 
