@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 def completed(loop: Loop) -> Finished:
     """Every epoch is done and its file kept; a last state lets a later attempt extend the run."""
-    if loop.last_kept is None:
+    if loop.kept_step is None:
         last = loop.position.epoch - 1
         loop.keep(f"epoch-{last:03d}", last)
     loop.save_state()
@@ -40,7 +40,7 @@ def completed(loop: Loop) -> Finished:
 
 def stopped(loop: Loop) -> Finished:
     """Stopped by request: what was trained is kept."""
-    if loop.position.step and (loop.last_kept is None or loop.last_kept.step != loop.position.step):
+    if loop.position.step and loop.kept_step != loop.position.step:
         loop.keep(f"step-{loop.position.step:06d}", loop.position.epoch)
     loop.refuse_commands("the training was stopped")
     loop.keeper.viewer.plot()
@@ -51,6 +51,7 @@ def paused(loop: Loop, reason: PauseReason) -> Paused:
     """Paused: the state is written first."""
     loop.save_state()
     loop.keeper.viewer.plot()
+    loop.keeper.finish()
     return paused_at(reason, loop.position.step)
 
 
@@ -65,7 +66,7 @@ def paused_at(reason: PauseReason, step: int) -> Paused:
 
 
 def _finished(loop: Loop, reason: Literal["complete", "stopped"], message: str = "") -> Finished:
-    kept = loop.last_kept
+    kept = loop.keeper.finish()
     return Finished(
         reason=reason,
         epoch=kept.epoch if kept else 0,

@@ -38,9 +38,11 @@ from trainer.planning.job import plan_job
 from trainer.planning.way import Ways
 from trainer.seeing.history import History
 from trainer.seeing.viewer import Viewer
+from trainer.training.background import Background
 from trainer.training.keeper import Keeper
 from trainer.training.learner import Learner
 from trainer.training.loop import Loop
+from trainer.training.optim.packages import check_optimizer
 from trainer.training.prepare import Progress, prepare
 from trainer.training.report import Reporter
 from trainer.training.state import Position, check_settings, load_state
@@ -92,6 +94,7 @@ class _Attempt(Progress):
         self._cache = cache
         self._team = team
         self._report = report
+        self._background = Background(report)
         self._wishes = Wishes(channel, stop)
         self._earlier_step: int | None = None
         self._viewer: Viewer | None = None
@@ -100,10 +103,14 @@ class _Attempt(Progress):
     @property
     def state_step(self) -> int:
         """Step of the newest resume state; 0 when there is none."""
-        return self._loop.state_step if self._loop else self._earlier_step or 0
+        return self._loop.keeper.state_step if self._loop else self._earlier_step or 0
 
     def train(self, device_wanted: str, service: str) -> Body:
-        """Everything up to the terminal event, which is returned for the caller to tell."""
+        """Everything up to the terminal event, which is returned for the caller to tell: nothing is being written."""
+        with self._background:
+            return self._train(device_wanted, service)
+
+    def _train(self, device_wanted: str, service: str) -> Body:
         devices = pick_devices(device_wanted, self._team.size)
         spec = self._channel.spec()
         self._report.tell(Claimed(service=service, pid=os.getpid(), device=device_name(devices[0]), version=version()))
@@ -132,7 +139,8 @@ class _Attempt(Progress):
 
     # --- before the first step --------------------------------------------------------------------------------------
     def _plan(self, spec: JobSpec, config: TrainConfig, device: torch.device) -> Ways:
-        """How the steps are to be done. Raises DoesNotFit, before anything is loaded."""
+        """How the steps are to be done. Raises MissingExtra and DoesNotFit, before anything is loaded."""
+        check_optimizer(config.optimizer)
         self._report.begin("planning")
         goes_on = self._earlier_step is not None
         plan = plan_job(spec, config, device, self._team.size, self._channel.workspace, goes_on=goes_on)
@@ -152,9 +160,18 @@ class _Attempt(Progress):
             self.doing("waiting for the other processes")
         self._team.join(self._check)
         sampler = Sampler.of(data.buckets, data.repeats, config)
-        self._viewer = Viewer(self._channel, spec.name, history)
-        progress = partial(_progress, ready.base, ready.numbers, sampler)
-        keeper = Keeper(self._channel, self._report, spec, ready.base, learner, self._viewer, progress)
+        self._viewer = Viewer(self._channel, spec.name, history, self._background)
+        keeper = Keeper(
+            channel=self._channel,
+            report=self._report,
+            background=self._background,
+            spec=spec,
+            base=ready.base,
+            learner=learner,
+            viewer=self._viewer,
+            progress=partial(_progress, ready.base, ready.numbers, sampler),
+            state_step=position.step,
+        )
         keeper.settings(config)
         return Loop(
             channel=self._channel,
@@ -167,7 +184,6 @@ class _Attempt(Progress):
             config=config,
             position=position,
             answered=answered,
-            state_step=position.step,
         )
 
     def doing(self, what: str) -> None:

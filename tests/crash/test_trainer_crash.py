@@ -1,5 +1,6 @@
 """Real processes on the tiny model, killed for real: a training resumes, ends as it would have, and is told of."""
 
+import json
 import os
 import signal
 import subprocess
@@ -15,7 +16,7 @@ from tests.trainer.polling import until
 from trainer.by_hand.make import Request, make_job
 from trainer.contract.directory import DirectoryChannel
 from trainer.contract.durable import KILL_AT
-from trainer.contract.events import Failed, Finished, Paused, Resumed, State, Step
+from trainer.contract.events import Checkpoint, Failed, Finished, Paused, Resumed, Sample, State, Step
 from trainer.contract.exits import Exit
 from trainer.contract.inbox import Assignment, Inbox, attempt_lock_path
 from trainer.machine import lock_holder
@@ -157,13 +158,39 @@ def test_a_killed_training_is_told_resumes_and_ends_with_the_same_weights(worksh
     assert service.wait(180) == Exit.FINISHED, "an idle service has nothing to resume"
 
 
-@pytest.mark.parametrize("point", ["step-00000004.before-publish", "event.finished.before"])
+@pytest.mark.parametrize(
+    "point",
+    [
+        "step-00000004.before-publish",
+        # Files that are written in the background: steps of the next epoch are done, and lost.
+        "epoch-004.safetensors.before-rename",
+        "event.checkpoint.before",
+        "file.webp.after",
+        "event.sample.before",
+        "event.finished.before",
+    ],
+)
 def test_killed_in_a_write_the_weights_come_out_the_same(workshop, straight, point):
-    job = workshop.job(SETTINGS)
+    job = workshop.job({**SETTINGS, "sample_count": 1, "sample_steps": 1})
     workshop.assign(job, 1)
     assert workshop.serve("--once", **{KILL_AT: point}).wait(240) == Exit.FINISHED
     assert ended(job, 1)[0].code == "crashed"
-    assert same_weights(train_here(job, 2), straight)
+    nothing_is_overtaken(job)
+    weights = train_here(job, 2)
+    assert same_weights(weights, straight)
+    kept = [kept.epoch for attempt in (1, 2) for kept in bodies(job, attempt, Checkpoint)]
+    drawn = [drawn.epoch for attempt in (1, 2) for drawn in bodies(job, attempt, Sample)]
+    assert set(kept) == set(drawn) == {4, 8}, "nothing is left out; what was written but not told of is told again"
+
+
+def nothing_is_overtaken(job):
+    """A state that says an epoch is over is never safe before the epoch's files."""
+    states = [
+        json.loads((folder / "position.json").read_text()) for _, _, folder in DirectoryChannel(job.path, 1).states()
+    ]
+    if max((state["position"]["epoch"] for state in states), default=0) > 4:
+        assert [kept.epoch for kept in bodies(job, 1, Checkpoint)][:1] == [4]
+        assert [drawn.epoch for drawn in bodies(job, 1, Sample)][:1] == [4]
 
 
 def test_a_stopped_service_pauses_its_job_and_the_next_one_goes_on(workshop, straight):

@@ -70,7 +70,12 @@ class Command:
 
 class JobChannel(Protocol):
     """One attempt's view of its job. Every write raises StaleAttempt once a newer attempt exists, ChannelError when
-    the storage refuses (disk full). Writes are durable on return."""
+    the storage refuses (disk full). Writes are durable on return.
+
+    Training, its writing in the background and the heartbeat are threads of one process: `append`, `events`, `desired`,
+    `commands`, `workspace`, `put_file` and `put_state` may be called at the same time, by any of them. Only one name or
+    one step is never kept by two threads at once, and everything else is called before training begins.
+    """
 
     @property
     def attempt(self) -> int:

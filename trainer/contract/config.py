@@ -29,6 +29,7 @@ Prediction = Literal["auto", "epsilon", "v-prediction"]
 TimestepSampling = Literal["uniform", "sigmoid", "structure", "detail"]
 Sampler = Literal["dpm++ 2m karras", "dpm++ sde karras", "euler a", "euler", "unipc", "ddim"]
 CaptionTokens = Literal["75", "150", "225"]
+Compile = Literal["auto", "on", "off"]
 Checkpointing = Literal["auto", "off", "partial", "full"]
 
 
@@ -103,14 +104,17 @@ class TrainConfig:
     """Files and samples hold an average of the weights that keeps this share at each step, after n steps at most
     (1 + n) / (10 + n); 0 is off."""
     precision: Precision = "auto"
-    """`bf16`: fp32 LoRA under bf16 autocast; `full-bf16`: LoRA weights in bf16 too; `fp16`: fp32 LoRA under fp16
-    autocast with a scaled loss, for cards without bf16; `auto`: bf16 on a GPU that has it, fp16 on one that has not,
+    """`bf16`: fp32 LoRA, arithmetic in bf16; `full-bf16`: LoRA weights in bf16 too; `fp16`: fp32 LoRA, arithmetic in
+    fp16 with a scaled loss, for cards without bf16; `auto`: bf16 on a GPU that has it, fp16 on one that has not,
     fp32 on a CPU."""
     vae_precision: VaePrecision = "fp32"
     """Of encoding pictures; fp16 only suits a VAE repaired for it (SDXL's own overflows)."""
     gradient_checkpointing: Checkpointing = "auto"
     """Recompute activations in the backward pass: less memory, up to 40 % more work. `full`: in every block; `partial`:
     in as many as the memory asks for; `off`: in none; `auto`: whatever is fastest in the memory there is."""
+    compile: Compile = "auto"
+    """Have torch compile the UNet's transformer blocks: faster steps after a minute or two; `auto` does in long runs on
+    a GPU."""
     seed: int = 0
     """Everything random derives from it: LoRA's start, order of pictures, noise, timesteps, samples."""
     # --- loss -------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,6 +45,8 @@ class DirectoryChannel:
         if not self._folder.is_dir():
             raise ChannelError(f"attempt {attempt} of job {folder.name} was never opened")
         self._log = self._folder / "events.jsonl"
+        self._logging = threading.Lock()
+        """Held while the log, or what is known of it, changes: events come from several threads."""
         self._events: list[Event] = []
         self._end = 0
         """Bytes of the log that hold `_events`; what is behind them is news or the torn tail of a crash."""
@@ -118,7 +121,8 @@ class DirectoryChannel:
 
     def events(self) -> list[Event]:
         """All events of this attempt so far."""
-        return list(self._events)
+        with self._logging:
+            return list(self._events)
 
     def append(self, body: Body) -> Event:
         """Add an event durably; a tail torn by a crash is cut off first.
@@ -126,6 +130,10 @@ class DirectoryChannel:
         A write that failed late (in fsync) may have been seen by a reader: its line then counts, and appending the
         same again only makes it durable.
         """
+        with self._logging:
+            return self._append(body)
+
+    def _append(self, body: Body) -> Event:
         self._check_current()
         known = len(self._events)
         self._read_on()

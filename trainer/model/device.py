@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -17,23 +17,22 @@ from trainer.errors import NoDevice, OutOfMemory
 class Numbers:
     """The number formats of a run.
 
-    Plain torch autocast rather than accelerate's `Accelerator`: that adds nothing to these three fields, turns every
-    output back to fp32 (a copy), and its checkpoints keep random states in pickles. Of accelerate the process group of
-    several processes is used (`trainer.parallel.group`); the UNet needs no wrapping for them, since all randomness is
-    drawn per picture of the step, never per process.
+    Neither torch's autocast nor accelerate's `Accelerator`: the base computes in its own format, as it does in
+    inference, and the LoRA's layers in that of their input (`trainer.model.adapter`). Autocast would do the same
+    products, but all norms on fp32 copies. Of accelerate the process group of several processes is used
+    (`trainer.parallel.group`); the UNet needs no wrapping for them, since all randomness is drawn per picture of the
+    step, never per process.
     """
 
     base: torch.dtype
-    """Of the frozen UNet and the text encoders (the VAE stays in fp32)."""
+    """Of the frozen UNet and the text encoders, and of all their arithmetic (the VAE stays in fp32)."""
     lora: torch.dtype
     """Of the trained weights."""
-    autocast: torch.dtype | None
-    """Of the arithmetic where it differs from the LoRA's weights."""
 
     @property
     def scaled(self) -> bool:
         """True where gradients would vanish unless the loss is scaled up: fp16's smallest number is 6e-8."""
-        return self.autocast is torch.float16
+        return self.base is torch.float16
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -65,18 +64,11 @@ def pick_numbers(precision: Precision, device: torch.device) -> Numbers:
     if precision == "auto":
         precision = "fp32" if device.type != "cuda" else "bf16" if torch.cuda.is_bf16_supported(False) else "fp16"
     return {
-        "fp32": Numbers(torch.float32, torch.float32, None),
-        "bf16": Numbers(torch.bfloat16, torch.float32, torch.bfloat16),
-        "full-bf16": Numbers(torch.bfloat16, torch.bfloat16, None),
-        "fp16": Numbers(torch.float16, torch.float32, torch.float16),
+        "fp32": Numbers(torch.float32, torch.float32),
+        "bf16": Numbers(torch.bfloat16, torch.float32),
+        "full-bf16": Numbers(torch.bfloat16, torch.bfloat16),
+        "fp16": Numbers(torch.float16, torch.float32),
     }[precision]
-
-
-def autocast(device: torch.device, numbers: Numbers) -> AbstractContextManager[None]:
-    """Context for forward passes in these number formats."""
-    if numbers.autocast is None:
-        return nullcontext()
-    return torch.autocast(device.type, dtype=numbers.autocast)
 
 
 def prepare_device(device: torch.device) -> None:

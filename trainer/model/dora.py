@@ -1,4 +1,4 @@
-"""DoRA's magnitudes (Liu et al. 2024, arXiv:2402.09353), as parts of peft's layers.
+"""DoRA's magnitudes (Liu et al. 2024, arXiv:2402.09353).
 
 With V = W + scale B A, each output row i of W becomes m_i V_i / |V_i|: the direction comes from the LoRA, the length m
 is trained by itself. |V_i| counts as a constant in the backward pass (section 4.3). As in peft and the authors' code a
@@ -13,62 +13,37 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from peft.tuners.lora import LoraLayer
-from peft.tuners.lora.dora import DoraConv2dLayer, DoraLinearLayer
 from torch import Tensor, nn
 from torch.nn import Parameter
 
 
-class _Exact(DoraLinearLayer):  # type: ignore[misc]  # peft has no types
-    """What both kinds share: lengths in fp32, and a strength."""
+class Magnitudes(nn.Module):
+    """The trained lengths of a layer's rows: `(out,)`, of a convolution `(1, out, 1, 1)`, in fp32."""
 
-    shape: tuple[int, ...] = (-1,)
-    """Of the magnitudes, so that they fit the layer's output."""
-    strength: float = 1.0
-    """0 is the base, 1 what was trained; between them W is interpolated, as ComfyUI and A1111 do."""
+    def __init__(self, lengths: Tensor) -> None:
+        super().__init__()
+        self.weight = Parameter(lengths)
+        self.strength = 1.0
+        """0 is the base, 1 what was trained; between them W is interpolated, as ComfyUI and A1111 do."""
 
-    def forward(
-        self,
-        x: Tensor,
-        *,
-        lora_A: Any,
-        lora_B: Any,
-        scaling: float,
-        base_layer: Any,
-        base_result: Tensor,
-        adapter_name: str = "default",
-    ) -> Tensor:
-        """What is added to the base layer's output `base_result`."""
-        lengths = row_lengths(base_layer.weight, lora_A.weight, lora_B.weight, scaling)
-        ratio = self.weight / lengths.view(self.shape)
-        product = base_result if base_layer.bias is None else base_result - base_layer.bias.view(self.shape)
-        extra: Tensor = (ratio - 1) * product + ratio * scaling * lora_B(lora_A(x))
-        return self.strength * extra
-
-
-class _ExactLinear(_Exact):
-    """Of a linear layer."""
-
-
-class _ExactConvolution(_Exact, DoraConv2dLayer):  # type: ignore[misc]
-    """Of a convolution."""
-
-    shape = (1, -1, 1, 1)
+    def forward(self, product: Tensor, result: Tensor, base_layer: Any, down: Tensor, up: Tensor, scale: float) -> Any:
+        """What is added to the base layer's output `result`, in fp32; `product` is scale B A x."""
+        lengths = row_lengths(base_layer.weight, down, up, scale).view_as(self.weight)
+        ratio = self.weight / lengths
+        bare = result if base_layer.bias is None else result - base_layer.bias.view_as(self.weight)
+        return self.strength * ((ratio - 1) * bare + ratio * product)
 
 
 @torch.no_grad()
 def row_lengths(weight: Tensor, down: Tensor, up: Tensor, scale: float) -> Tensor:
     """|V_i| of V = weight + scale up down, `(out,)` in fp32; weight `(out, in)` or `(out, in, k, k)`."""
-    with torch.autocast(weight.device.type, enabled=False):
-        total = torch.addmm(weight.flatten(1).float(), up.flatten(1).float(), down.flatten(1).float(), alpha=scale)
-        lengths: Tensor = torch.linalg.vector_norm(total, dim=1)
+    total = torch.addmm(weight.flatten(1).float(), up.flatten(1).float(), down.flatten(1).float(), alpha=scale)
+    lengths: Tensor = torch.linalg.vector_norm(total, dim=1)
     return lengths
 
 
-def add_magnitudes(layer: LoraLayer, adapter: str) -> None:
-    """Give an attached DoRA layer exact magnitudes in place of peft's own, with the lengths of the base's rows."""
-    base = layer.get_base_layer()
-    exact = (_ExactConvolution if isinstance(base, nn.Conv2d) else _ExactLinear)(fan_in_fan_out=False)
-    lengths = row_lengths(base.weight, layer.lora_A[adapter].weight, layer.lora_B[adapter].weight, 0.0)
-    exact.weight = Parameter(lengths.view(exact.shape))
-    layer.lora_magnitude_vector[adapter] = exact
+def start_magnitudes(base_layer: Any) -> Magnitudes:
+    """Magnitudes at which a fresh LoRA changes nothing: the lengths of the base layer's rows."""
+    weight = base_layer.weight
+    lengths = torch.linalg.vector_norm(weight.detach().flatten(1).float(), dim=1)
+    return Magnitudes(lengths.view(1, -1, 1, 1) if isinstance(base_layer, nn.Conv2d) else lengths)

@@ -4,31 +4,26 @@ Each target y = W x becomes y = W x + scale B A x, with W frozen, A (rank, in) a
 alpha / rank, or alpha / sqrt(rank) when rank-stabilised. On a convolution A is one of the same kernel with `rank`
 outputs and B a 1x1 convolution (LoCon). Which modules are targets is in `lora_targets`, DoRA in `dora`.
 
-The adapters are peft's, except for two parts: magnitudes (see `dora`), and dropout, which peft applies to a LoRA's
-input, not to its inner activations as kohya and this project's settings mean it.
+The adapters are peft's, except for their forward pass and dropout (see `adapter`) and DoRA's magnitudes (see `dora`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
 import torch
 from peft import LoraConfig
-from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 from torch.nn import Parameter
-from torch.nn.functional import dropout
 
 from trainer.contract.config import TrainConfig
+from trainer.model.adapter import ADAPTER, Adapted, AdaptedConvolution, AdaptedLinear
 from trainer.model.base import BaseModel
-from trainer.model.dora import add_magnitudes
+from trainer.model.dora import start_magnitudes
 from trainer.model.lora_targets import is_spatial, text_targets, unet_targets
-
-ADAPTER = "default"
 
 
 def attach_lora(
@@ -71,19 +66,15 @@ def _attach(model: Any, paths: list[str], config: TrainConfig) -> None:
         use_rslora=config.rank_stabilised,
         target_modules=paths,
     )
+    # peft's documented way to layers of one's own (developer guide, custom models).
+    lora._register_custom_module({nn.Linear: AdaptedLinear, nn.Conv2d: AdaptedConvolution})
     model.add_adapter(lora, adapter_name=ADAPTER)
     for _, layer in _layers(model):
+        layer.dropout_share = config.dropout
         if config.decompose:
-            add_magnitudes(layer, ADAPTER)
-        if config.dropout:
-            layer.lora_A[ADAPTER].register_forward_hook(partial(_drop, config.dropout))
+            layer.lora_magnitude_vector[ADAPTER] = start_magnitudes(layer.base_layer)
         # What peft adds is in training mode, whatever mode the model is in.
         layer.train(model.training)
-
-
-def _drop(share: float, module: nn.Module, _inputs: tuple[Tensor, ...], inner: Tensor) -> Tensor:
-    """A forward hook: leaves out a share of the inner activations in training, from torch's global generator."""
-    return dropout(inner, share, module.training)
 
 
 def lora_state(base: BaseModel) -> dict[str, Tensor]:
@@ -118,14 +109,19 @@ def put_weights(weights: Mapping[str, Parameter], state: Mapping[str, Tensor]) -
         parameter.data.copy_(state[name])
 
 
+def adapted_layers(base: BaseModel) -> list[Any]:
+    """The layers with a LoRA of ours. To find them walks through every module of three models."""
+    return [layer for _, layer in _named_layers(base)]
+
+
 @contextmanager
-def lora_weight(base: BaseModel, weight: float) -> Iterator[None]:
-    """Let the LoRA act with this weight for a while, as `<lora:name:weight>` does; 0 is the base alone.
+def lora_weight(layers: Sequence[Any], weight: float) -> Iterator[None]:
+    """Let the LoRA of `adapted_layers` act with this weight for a while, as `<lora:name:weight>` does; 0 is the base
+    alone.
 
     With DoRA the weight leads from the base's W to the trained one in a straight line, as in A1111 and ComfyUI.
     """
-    layers = [layer for _, layer in _named_layers(base)]
-    before = [(layer.scaling[ADAPTER], _magnitudes(layer)) for layer in layers]
+    before = [(layer.scaling[ADAPTER], layer.magnitudes) for layer in layers]
     for layer, (scale, magnitudes) in zip(layers, before, strict=True):
         if magnitudes is None:
             layer.scaling[ADAPTER] = scale * weight
@@ -140,23 +136,17 @@ def lora_weight(base: BaseModel, weight: float) -> Iterator[None]:
                 magnitudes.strength = 1.0
 
 
-def _magnitudes(layer: LoraLayer) -> Any:
-    """The layer's DoRA magnitudes, or None without DoRA."""
-    vectors = layer.lora_magnitude_vector
-    return vectors[ADAPTER] if ADAPTER in vectors else None  # noqa: SIM401 - a ModuleDict has no get
-
-
 def _weights(base: BaseModel) -> Iterator[tuple[str, Parameter]]:
     """The LoRA's parameters by their public name, part by part, sorted by module path, A before B."""
     for name, layer in _named_layers(base):
         yield f"{name}.lora_A.weight", layer.lora_A[ADAPTER].weight
         yield f"{name}.lora_B.weight", layer.lora_B[ADAPTER].weight
-        magnitudes = _magnitudes(layer)
+        magnitudes = layer.magnitudes
         if magnitudes is not None:
             yield f"{name}.lora_magnitude_vector.weight", magnitudes.weight
 
 
-def _named_layers(base: BaseModel) -> Iterator[tuple[str, LoraLayer]]:
+def _named_layers(base: BaseModel) -> Iterator[tuple[str, Any]]:
     for path, layer in _layers(base.unet):
         yield f"unet.{path}", layer
     for part, encoder in (("text_encoder", base.text_encoder), ("text_encoder_2", base.text_encoder_2)):
@@ -165,7 +155,7 @@ def _named_layers(base: BaseModel) -> Iterator[tuple[str, LoraLayer]]:
             yield f"{part}.text_model.{path.removeprefix('text_model.')}", layer
 
 
-def _layers(model: nn.Module) -> list[tuple[str, LoraLayer]]:
+def _layers(model: nn.Module) -> list[tuple[str, Any]]:
     """The model's modules with a LoRA of ours, sorted by path."""
-    layers = [(path, module) for path, module in model.named_modules() if isinstance(module, LoraLayer)]
-    return sorted(((path, layer) for path, layer in layers if ADAPTER in layer.lora_A), key=lambda pair: pair[0])
+    layers = ((path, module) for path, module in model.named_modules() if isinstance(module, Adapted))
+    return sorted(layers, key=lambda pair: pair[0])

@@ -71,6 +71,12 @@ def read_architecture(base: str) -> Architecture:
     return _read(base, lambda part: Path(hf_hub_download(base, f"{part}/config.json")))
 
 
+def sdxl_architecture() -> Architecture:
+    """The shape of SDXL base 1.0."""
+    folder = sdxl_config_folder()
+    return _read("SDXL", lambda part: folder / part / "config.json")
+
+
 def _read(name: str, file: Callable[[str], Path]) -> Architecture:
     try:
         configs = {part: json.loads(file(part).read_bytes()) for part in PARTS}

@@ -21,6 +21,11 @@ class Way:
         """Forward passes that so many pictures of one batch take."""
         return -(-pictures // self.most_pictures) if self.most_pictures else 1
 
+    def sizes(self, pictures: int) -> list[int]:
+        """Pictures of each of these passes: as equal as can be (see `trainer.data.sampler.parts`)."""
+        count = self.passes(pictures)
+        return [(part + 1) * pictures // count - part * pictures // count for part in range(count)]
+
 
 @dataclass(frozen=True, slots=True)
 class Ways:

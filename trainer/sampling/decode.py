@@ -19,12 +19,12 @@ TILE = 512
 
 
 def decode(base: BaseModel, latents: Tensor, begin: Callable[[], None]) -> list[Image.Image]:
-    """Pictures of latents `(n, 4, h/8, w/8)`, one at a time and in the VAE's own fp32 even under autocast.
+    """Pictures of latents `(n, 4, h/8, w/8)`, one at a time and in the VAE's own fp32.
 
     The VAE is on the latents' device only while it works; `begin` is called before each picture.
     """
     device = latents.device
-    with resident(device, base.vae), torch.autocast(device.type, enabled=False):
+    with resident(device, base.vae):
         pictures = []
         for one in latents:
             begin()

@@ -78,6 +78,10 @@ class History:
         """The loss on the pictures held back was measured."""
         _put(self.validations, mark)
 
+    def copy(self) -> Self:
+        """As it is now; what is told later is not in it."""
+        return type(self)(list(self.points), list(self.checkpoints), list(self.validations))
+
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
         return dataclasses.asdict(self)

@@ -1,20 +1,26 @@
-"""What a run leaves behind: checkpoints (LoRA files), samples (pictures), states (to go on from)."""
+"""What a run leaves behind: checkpoints (LoRA files), samples (pictures), states (to go on from).
+
+Here the training takes a copy of what is to be kept, as it is between two steps; the background writes it, and tells
+once it is safe.
+"""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from PIL import Image
 from safetensors import SafetensorError
+from torch import Tensor
 
 from trainer.contract.channel import JobChannel
 from trainer.contract.config import TrainConfig
 from trainer.contract.durable import sha256_file, write_json
 from trainer.contract.errors import ChannelError
-from trainer.contract.events import Checkpoint, Sample
+from trainer.contract.events import Body, Checkpoint, Sample
 from trainer.contract.events import State as StateKept
 from trainer.contract.spec import JobSpec
 from trainer.errors import NanLoss
@@ -26,70 +32,71 @@ from trainer.model.lora import lora_state
 from trainer.sampling.draw import Drawing, draw
 from trainer.sampling.grid import grid, save_webp
 from trainer.seeing.viewer import Viewer
+from trainer.training.background import Background
 from trainer.training.learner import Learner
 from trainer.training.report import Reporter
 from trainer.training.state import Position, State, save_state
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Keeper:
-    """Writes what is worth keeping into the job, and tells."""
+    """Has what is worth keeping written into the job, and told. Every method raises the error of earlier writing."""
 
     channel: JobChannel
     report: Reporter
+    background: Background
     spec: JobSpec
     base: BaseModel
     learner: Learner
     viewer: Viewer
     progress: Callable[[Position, TrainConfig], TrainingProgress]
     """Facts about the run for a file's metadata."""
+    state_step: int
+    """Step of the newest resume state that is safe on disk; 0 when there is none."""
+    last_kept: Checkpoint | None = None
+    """The newest LoRA file of this attempt that is safe on disk."""
+    _asked_step: int = field(init=False)
+    """Step of the newest state asked for; above `state_step` while it is being written."""
 
-    def checkpoint(self, name: str, epoch: int, position: Position, config: TrainConfig) -> Checkpoint:
-        """Keep the LoRA as it is now as `lora/<name>.safetensors`, and tell. Raises NanLoss."""
+    def __post_init__(self) -> None:
+        self._asked_step = self.state_step
+
+    # --- in the training's thread -----------------------------------------------------------------------------------
+    def checkpoint(self, name: str, epoch: int, position: Position, config: TrainConfig) -> None:
+        """Have the LoRA as it is now kept as `lora/<name>.safetensors`. Raises NanLoss."""
         self.report.begin("keeping")
         self._check_sound(position, config)
-        path = self._scratch("lora") / f"{name}.safetensors"
-        metadata = training_metadata(self.spec, config, self.progress(position.evolve(epoch=epoch), config))
         with self.learner.averaged():
-            save_lora(
-                path,
-                lora_state(self.base),
-                config=config,
-                layers_per_block=self.base.unet.config.layers_per_block,
-                metadata=metadata,
-            )
-        self.channel.put_file(f"lora/{path.name}", path)
-        kept = Checkpoint(
-            epoch=epoch,
-            step=position.step,
-            file=f"lora/{path.name}",
-            sha256=sha256_file(path),
-            bytes=path.stat().st_size,
-        )
-        path.unlink()
-        self.report.tell(kept)
-        self.viewer.checkpoint(kept)
-        return kept
+            weights = {key: weight.to("cpu", copy=True) for key, weight in lora_state(self.base).items()}
+        progress = self.progress(position.evolve(epoch=epoch), config)
+        self.background.put(partial(self._write_checkpoint, name, weights, config, progress))
+        self.viewer.checkpoint(position.step, epoch)
+
+    @property
+    def is_writing_state(self) -> bool:
+        """True while the newest state is not safe yet."""
+        return self.state_step != self._asked_step
 
     def state(self, position: Position, config: TrainConfig) -> None:
-        """Keep a resume state, and tell. Raises NanLoss, and ChannelError when the disk refuses."""
+        """Have a resume state kept, unless there is one of this step; waits for the one before. Raises NanLoss."""
+        if self._asked_step == position.step:
+            return
+        if self.is_writing_state:
+            self.background.drain()
         self.report.begin("keeping")
         self._check_sound(position, config)
-        folder = self._scratch("states") / f"step-{position.step}"
-        shutil.rmtree(folder, ignore_errors=True)
-        try:
-            tensors, values = self.learner.state()
-            save_state(folder, State(tensors, values, position, config.to_mapping(), self.viewer.history))
-        except (OSError, SafetensorError) as error:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise ChannelError(f"cannot write a resume state: {error}; free some disk space") from error
-        self.channel.put_state(folder, position.step)
-        self.report.tell(StateKept(epoch=position.epoch, step=position.step))
+        tensors, values = self.learner.state()
+        state = State(tensors, values, position, config.to_mapping(), self.viewer.history.copy())
+        self.background.put(partial(self._write_state, state))
+        self._asked_step = position.step
 
-    def samples(self, name: str, position: Position, config: TrainConfig, between: Callable[[], None]) -> Sample:
-        """Draw `sample_count` pictures with the LoRA as it is now, without telling yet.
+    def samples(
+        self, name: str, position: Position, config: TrainConfig, between: Callable[[], None], command: int = 0
+    ) -> None:
+        """Draw `sample_count` pictures with the LoRA as it is now, and have them kept.
 
-        `between` is called before each denoising step; what it raises ends the drawing with nothing kept.
+        `between` is called before each denoising step; what it raises ends the drawing with nothing kept. `command` is
+        the number of the command they answer, if they do.
         """
 
         def begin(work: str) -> None:
@@ -99,14 +106,37 @@ class Keeper:
         count = max(1, config.sample_count)
         prompts = tuple(self.spec.sample_prompts[i % len(self.spec.sample_prompts)] for i in range(count))
         release_cached(self.learner.device)
-        with self.learner.averaged(), self.learner.forward(), device_errors():
+        with self.learner.averaged(), device_errors():
             images = draw(self.base, prompts, range(config.seed, config.seed + count), self._drawing(config), begin)
         release_cached(self.learner.device)
+        files = tuple(f"samples/{name}-{number}.webp" for number in range(count))
+        overview = f"samples/{name}-grid.webp"
+        body = Sample(
+            epoch=position.epoch, step=position.step, files=files, grid=overview, prompts=prompts, command=command
+        )
+        self.background.put(partial(self._write_samples, images, body))
         self.viewer.samples(images, position.step)
-        self.report.begin("keeping")
-        files = tuple(self._keep_picture(f"{name}-{number}", image) for number, image in enumerate(images))
-        overview = self._keep_picture(f"{name}-grid", grid(images, prompts))
-        return Sample(epoch=position.epoch, step=position.step, files=files, grid=overview, prompts=prompts)
+
+    def settings(self, config: TrainConfig) -> None:
+        """Have the settings really used kept as `effective.json`."""
+        self.background.put(partial(self._write_settings, config), light=True)
+
+    def tell(self, body: Body) -> None:
+        """Have an event told once all that was asked for before is safe."""
+        self.background.put(partial(self.report.tell, body), light=True)
+
+    def check(self) -> None:
+        """Nothing but raise the error of earlier writing."""
+        self.background.check()
+
+    def finish(self) -> Checkpoint | None:
+        """Wait until all that was asked for is safe; returns the newest LoRA file of this attempt."""
+        self.background.drain()
+        return self.last_kept
+
+    def _check_sound(self, position: Position, config: TrainConfig) -> None:
+        if not self.learner.is_sound():
+            raise NanLoss(position.step, config.learning_rate)
 
     def _drawing(self, config: TrainConfig) -> Drawing:
         return Drawing(
@@ -117,23 +147,54 @@ class Keeper:
             negative=self.spec.negative_prompt,
         )
 
-    def settings(self, config: TrainConfig) -> None:
-        """Keep the settings really used as `effective.json`."""
+    # --- in the background ------------------------------------------------------------------------------------------
+    def _write_checkpoint(
+        self, name: str, weights: Mapping[str, Tensor], config: TrainConfig, progress: TrainingProgress
+    ) -> None:
+        path = self._scratch("lora") / f"{name}.safetensors"
+        metadata = training_metadata(self.spec, config, progress)
+        layers = self.base.unet.config.layers_per_block
+        save_lora(path, weights, config=config, layers_per_block=layers, metadata=metadata)
+        self.channel.put_file(f"lora/{path.name}", path)
+        kept = Checkpoint(
+            epoch=progress.epoch,
+            step=progress.step,
+            file=f"lora/{path.name}",
+            sha256=sha256_file(path),
+            bytes=path.stat().st_size,
+        )
+        path.unlink()
+        self.report.tell(kept)
+        self.last_kept = kept
+
+    def _write_state(self, state: State) -> None:
+        """Raises ChannelError when the disk refuses."""
+        step = state.position.step
+        folder = self._scratch("states") / f"step-{step}"
+        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            save_state(folder, state)
+        except (OSError, SafetensorError) as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise ChannelError(f"cannot write a resume state: {error}; free some disk space") from error
+        self.channel.put_state(folder, step)
+        self.state_step = step
+        self.report.tell(StateKept(epoch=state.position.epoch, step=step))
+
+    def _write_samples(self, images: Sequence[Image.Image], body: Sample) -> None:
+        overview = grid(images, body.prompts)
+        for name, image in zip((*body.files, body.grid), (*images, overview), strict=True):
+            path = self._scratch("samples") / Path(name).name
+            save_webp(path, image)
+            self.channel.put_file(name, path)
+            path.unlink()
+        self.report.tell(body)
+
+    def _write_settings(self, config: TrainConfig) -> None:
         path = self._scratch("settings") / "effective.json"
         write_json(path, config.to_mapping())
         self.channel.put_file("effective.json", path)
         path.unlink()
-
-    def _check_sound(self, position: Position, config: TrainConfig) -> None:
-        if not self.learner.is_sound():
-            raise NanLoss(position.step, config.learning_rate)
-
-    def _keep_picture(self, name: str, image: Image.Image) -> str:
-        path = self._scratch("samples") / f"{name}.webp"
-        save_webp(path, image)
-        self.channel.put_file(f"samples/{path.name}", path)
-        path.unlink()
-        return f"samples/{path.name}"
 
     def _scratch(self, kind: str) -> Path:
         folder = self.channel.workspace / kind

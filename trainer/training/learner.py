@@ -5,11 +5,10 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import torch
-from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 from torch.nn import Parameter
 
@@ -58,17 +57,13 @@ class Learner:
         self._objective = Objective(as_configured(base, config), data, config, numbers)
         self._scales = scales(base)
         self._parts = _trained_parts(base, config)
-        self.optimizer = make_optimizer(weight_groups(self.weights, config), config, self.device)
+        self.optimizer = make_optimizer(weight_groups(self.weights, config), config)
         self._scaler = torch.amp.GradScaler(self.device.type, enabled=numbers.scaled)
         self._average = Average(self.weights, config.ema_decay) if config.ema_decay else None
         self._is_averaged = False
         self.tally = Tally.begin(self.device, PATIENCE_FP16 if numbers.scaled else 1)
-        # Under autocast the LoRA's inputs are cast where they are used; PEFT's own cast to fp32 would only copy them.
-        for part in self._parts:
-            for module in part.modules():
-                if isinstance(module, LoraLayer):
-                    module.cast_input_dtype_enabled = numbers.autocast is None
-        self._unet = base.unet
+        self.unet = base.unet
+        """With its LoRA."""
         self._ways = ways
         self._recompute()
 
@@ -125,8 +120,8 @@ class Learner:
         """Have those units recomputed that the way says; without a plan all, where the settings ask for any."""
         chosen = self._ways.now.recomputed
         if not self._ways.is_planned and self._config.gradient_checkpointing in ("partial", "full"):
-            chosen = frozenset(units(self._unet, from_start=self._config.text_encoder_2))
-        checkpoint_units(self._unet, chosen, has_dropout=self._config.dropout > 0)
+            chosen = frozenset(units(self.unet, from_start=self._config.text_encoder_2))
+        checkpoint_units(self.unet, chosen, has_dropout=self._config.dropout > 0)
 
     def _update(self, share: float) -> Tensor:
         """Move the weights by their gradients; returns the gradients' norm before clipping."""
@@ -146,10 +141,6 @@ class Learner:
     def rates(self) -> dict[str, float]:
         """Learning rate of each part (`unet`, `text_encoder`, `text_encoder_2`) in the last step."""
         return rates(self.optimizer)
-
-    def forward(self) -> AbstractContextManager[None]:
-        """The number formats of the UNet's forward passes, in training and in samples alike."""
-        return self._objective.forward()
 
     def is_sound(self) -> bool:
         """False once too many steps gave no numbers, or a weight is none. Waits for the device."""

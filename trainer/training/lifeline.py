@@ -5,6 +5,7 @@ How long is too long is learnt from the run itself, so that the same rule fits a
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -24,13 +25,19 @@ class Lifeline:
 
     def __init__(self, now: float) -> None:
         self._longest: dict[str, float] = {}
+        self._learning = threading.Lock()
         self._current = ("starting", now)
 
     def begin(self, work: str, now: float) -> None:
         """The piece before is done, and one of the kind `work` begins."""
         before, since = self._current
-        self._longest[before] = max(now - since, self._longest.get(before, 0.0))
+        self.learn(before, now - since)
         self._current = (work, now)
+
+    def learn(self, work: str, seconds: float) -> None:
+        """A piece of this kind took so long; any thread may say so."""
+        with self._learning:
+            self._longest[work] = max(seconds, self._longest.get(work, 0.0))
 
     def patience(self, work: str) -> float:
         """How long a piece of this kind may take now."""

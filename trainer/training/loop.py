@@ -1,16 +1,19 @@
-"""The training loop: epochs of steps, and between them whatever else has to happen."""
+"""The training loop: epochs of steps, and between them whatever else has to happen.
+
+What is worth keeping is only copied here; it is written while the steps go on (see `trainer.training.background`).
+"""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from trainer.contract.channel import Command, JobChannel
 from trainer.contract.config import TrainConfig
 from trainer.contract.estimates import checkpoint_epochs, total_epochs, total_steps
-from trainer.contract.events import Checkpoint, CommandDone, Step, Validated
+from trainer.contract.events import CommandDone, Step, Validated
 from trainer.data.sampler import Batch, Sampler
 from trainer.errors import NanLoss
 from trainer.model.device import peak_memory
@@ -42,15 +45,13 @@ class Loop:
     position: Position
     answered: int
     """Highest command number answered."""
-    state_step: int = 0
-    """Step of the newest resume state; 0 when there is none."""
-    last_kept: Checkpoint | None = None
-    """The newest LoRA file of this attempt."""
+    kept_step: int | None = None
+    """Step of the newest LoRA file that this attempt has asked for."""
     _pace: Pace = field(default_factory=Pace, init=False)
     _told_at: float = field(default=float("-inf"), init=False)
     _state_at: float = field(default_factory=time.monotonic, init=False)
     _keeping_seconds: float = field(default=0.0, init=False)
-    """Time the last checkpoint with its samples took, for the estimate …"""
+    """Time the last checkpoint with its samples held up the steps, for the estimate …"""
     _validating_seconds: float = field(default=0.0, init=False)
     """… and the last validation."""
 
@@ -72,15 +73,20 @@ class Loop:
     def run(self) -> None:
         """Train until all epochs are done. Raises Asked between two steps when the run should end earlier."""
         self._answer()
-        while self.position.epoch <= self.epochs and not self.has_given_up:
+        while not self._is_over():
             left = max(0, self.steps - self.position.step)
             for batches in self.sampler.epoch(self.position.epoch)[self.position.done :][:left]:
                 self._between()
                 self._step(batches)
             self._between()
             self._end_epoch()
-            # Here rather than after the loop: an extension that came with the last epoch is still in time.
+            if self._is_over():
+                self.keeper.finish()
+            # Here rather than after the loop: an extension that came with the last epoch's files is still in time.
             self._answer()
+
+    def _is_over(self) -> bool:
+        return self.position.epoch > self.epochs or self.has_given_up
 
     # --- one step -------------------------------------------------------------------------------------------------
     def _step(self, batches: tuple[Batch, ...]) -> None:
@@ -137,18 +143,28 @@ class Loop:
     # --- between steps --------------------------------------------------------------------------------------------
     def _between(self) -> None:
         """Everything that may happen between two steps; raises Asked, StaleAttempt, ChannelError."""
-        self.wishes.check()
+        self._check()
         self._answer()
-        if time.monotonic() - self._state_at >= self.config.state_every_seconds:
+        if self._is_state_due():
             self.save_state()
 
+    def _check(self) -> None:
+        """Raise what ends the run: an error of the writing in the background, a wish."""
+        self.keeper.check()
+        self.wishes.check()
+
+    def _is_state_due(self) -> bool:
+        """A state that is due while the last one is still being written comes later, by as much again at most.
+
+        Then the training waits for the disk: no more than that is ever lost, and a disk that hangs holds it up.
+        """
+        every = self.config.state_every_seconds
+        return time.monotonic() - self._state_at >= (2 * every if self.keeper.is_writing_state else every)
+
     def save_state(self) -> None:
-        """Keep a resume state of this position, unless there is one of this step already."""
+        """Keep a resume state of this position."""
         self._state_at = time.monotonic()
-        if self.state_step == self.position.step:
-            return
         self.keeper.state(self.position, self.config)
-        self.state_step = self.position.step
 
     def _end_epoch(self) -> None:
         """The validation of an epoch, its checkpoint and samples where they are due, then the next epoch.
@@ -162,8 +178,7 @@ class Loop:
             begun = time.perf_counter()
             self.keep(f"epoch-{epoch:03d}", epoch)
             if self.config.sample_count:
-                sample = self.keeper.samples(f"epoch-{epoch:03d}", self.position, self.config, self.wishes.check)
-                self.report.tell(sample)
+                self.keeper.samples(f"epoch-{epoch:03d}", self.position, self.config, self._check)
             self._keeping_seconds = time.perf_counter() - begun
         self.position = following.evolve(epoch=epoch + 1, done=0)
 
@@ -185,18 +200,18 @@ class Loop:
             return here.evolve(unimproved=0, given_up=self.config.epochs)
         return here.evolve(unimproved=here.unimproved + 1)
 
-    def keep(self, name: str, epochs_done: int) -> Checkpoint:
+    def keep(self, name: str, epochs_done: int) -> None:
         """Keep the LoRA file of this position."""
-        self.last_kept = self.keeper.checkpoint(name, epochs_done, self.position, self.config)
-        return self.last_kept
+        self.keeper.checkpoint(name, epochs_done, self.position, self.config)
+        self.kept_step = self.position.step
 
     # --- commands -------------------------------------------------------------------------------------------------
     def _answer(self) -> None:
-        """Carry out commands that came since, each answered once."""
+        """Carry out commands that came since, each answered once, in order, and when what it asked for is safe."""
         for command in self.channel.commands(self.answered):
             problem = self._extend(command) if command.kind == "extend" else self._sample(command)
             done = f"now {self.config.epochs} epochs" if command.kind == "extend" else "samples drawn"
-            self.report.tell(CommandDone(number=command.number, ok=problem is None, message=problem or done))
+            self.keeper.tell(CommandDone(number=command.number, ok=problem is None, message=problem or done))
             self.answered = command.number
 
     def _extend(self, command: Command) -> str | None:
@@ -208,12 +223,12 @@ class Loop:
     def _sample(self, command: Command) -> str | None:
         if not self.keeper.spec.sample_prompts:
             return "this job has no sample prompt"
-        sample = self.keeper.samples(f"command-{command.number:03d}", self.position, self.config, self.wishes.check)
-        self.report.tell(replace(sample, command=command.number))
+        name = f"command-{command.number:03d}"
+        self.keeper.samples(name, self.position, self.config, self._check, command.number)
         return None
 
     def refuse_commands(self, reason: str) -> None:
         """Answer what is left unanswered, because nothing comes after."""
         for command in self.channel.commands(self.answered):
-            self.report.tell(CommandDone(number=command.number, ok=False, message=reason))
+            self.keeper.tell(CommandDone(number=command.number, ok=False, message=reason))
             self.answered = command.number

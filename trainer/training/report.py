@@ -21,9 +21,10 @@ _log = logging.getLogger(__name__)
 
 
 class Reporter:
-    """The attempt's event log, shared by the work and the heartbeat.
+    """The attempt's event log, shared by the work, its writing in the background, and the heartbeat.
 
-    Heartbeats cease when the work itself hangs (a GPU that never answers), so that whoever listens notices.
+    Heartbeats cease when the work itself hangs (a GPU that never answers), so that whoever listens notices. A hung
+    writer is noticed by the work, which comes to wait for it (see `trainer.training.background`).
     """
 
     def __init__(self, channel: JobChannel) -> None:
@@ -44,6 +45,10 @@ class Reporter:
     def begin(self, work: str) -> None:
         """The work goes on with a piece of this kind, with nothing to tell."""
         self._lifeline.begin(work, time.monotonic())
+
+    def took(self, work: str, seconds: float) -> None:
+        """A piece of this kind took so long in the background."""
+        self._lifeline.learn(work, seconds)
 
     @contextmanager
     def beating(self) -> Iterator[None]:

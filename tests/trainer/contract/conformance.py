@@ -7,6 +7,8 @@ as a freshly started process would have it.
 
 import hashlib
 import json
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import Protocol
 
 import pytest
@@ -133,6 +135,52 @@ class ChannelConformance:
         for text in texts:
             channel.append(Preparing(doing=text))
         assert [event.body.doing for event in world.job.read_events(1, 0)[0]] == texts
+
+    # --- threads ----------------------------------------------------------------------------------------------------
+    def test_events_files_and_states_may_come_from_several_threads_at_once(self, world):
+        world.job.open_attempt(1)
+        world.job.add_command(Command(1, "sample"))
+        channel = world.channel(1)
+        start, rounds = Barrier(5), 25
+
+        def tell(who):
+            start.wait()
+            return [channel.append(Preparing(doing=f"{who} {number}")).seq for number in range(rounds)]
+
+        def keep_files():
+            start.wait()
+            for number in range(rounds):
+                source = channel.workspace / f"file-{number}"
+                source.write_bytes(b"%d" % number)
+                channel.put_file(f"lora/{number}.safetensors", source)
+
+        def keep_states():
+            start.wait()
+            for step in range(1, rounds + 1):
+                channel.put_state(state_folder(channel, step), step)
+
+        def ask():
+            start.wait()
+            for _ in range(rounds):
+                assert channel.desired().wish == "run"
+                assert channel.commands(0) == [Command(1, "sample")]
+                numbers = [event.seq for event in channel.events()]
+                assert numbers == list(range(1, len(numbers) + 1))
+
+        with ThreadPoolExecutor(5) as threads:
+            told = [threads.submit(tell, who) for who in ("training", "writer")]
+            for other in [threads.submit(work) for work in (keep_files, keep_states, ask)]:
+                other.result()
+        assert sorted(told[0].result() + told[1].result()) == list(range(1, 2 * rounds + 1))
+        logged = world.job.read_events(1, 0)[0]
+        assert logged == channel.events()
+        for who in ("training", "writer"):
+            assert [e.body.doing for e in logged if e.body.doing.startswith(who)] == [
+                f"{who} {number}" for number in range(rounds)
+            ]
+        for number in range(rounds):
+            assert world.job.file(1, f"lora/{number}.safetensors").read_bytes() == b"%d" % number
+        assert [step for step, _, _ in world.channel(1).states()] == [rounds, rounds - 1]
 
     # --- fencing ----------------------------------------------------------------------------------------------------
     def test_an_attempt_that_was_replaced_can_write_nothing(self, world):

@@ -105,11 +105,11 @@ def test_without_patience_a_rising_loss_ends_nothing(small_sdxl, tmp_path, losse
 
 
 class PausesWhileSampling(DirectoryChannel):
-    """Is asked to pause once a checkpoint is kept, so that its samples are never drawn."""
+    """Is asked to pause at the end of an epoch, so that its checkpoint is kept, but its samples are never drawn."""
 
     def append(self, body):
         event = super().append(body)
-        if isinstance(body, Checkpoint):
+        if isinstance(body, Validated):
             self._job.set_desired("pause", self.attempt)
         return event
 
@@ -123,6 +123,8 @@ def test_an_epochs_end_that_was_interrupted_counts_once(small_sdxl, tmp_path, lo
         channel = PausesWhileSampling(job.path, attempt)
         assert run_job(channel, device="cpu") == Exit.PAUSED
         assert [each.epoch for each in bodies(channel, Validated)] == [1]
+        assert [each.epoch for each in bodies(channel, Checkpoint)] == [1]
+        assert bodies(channel, Sample) == []
     position = json.loads((next(channel.states())[2] / "position.json").read_text())["position"]
     assert (position["epoch"], position["unimproved"], position["best_loss"]) == (1, 0, None)
 

@@ -17,7 +17,7 @@ from trainer.cli.sampling.place import Place
 from trainer.contract.config import TrainConfig
 from trainer.errors import BadSample
 from trainer.model.base import BaseModel, load_base
-from trainer.model.device import autocast, device_errors, pick_device, pick_numbers, prepare_device
+from trainer.model.device import device_errors, pick_device, pick_numbers, prepare_device
 from trainer.sampling.conditioning import TOGETHER
 from trainer.sampling.draw import STEP, Begin, Drawing, draw
 from trainer.sampling.grid import save_webp
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace, say: Callable[[str], None]) -> None:
     say(f"Loading {Path(args.base).name} …")
     settings = TrainConfig(prediction=args.prediction, zero_terminal_snr=args.zero_terminal_snr)
     base = as_configured(load_base(args.base, device=device, dtype=numbers.base), settings)
-    with device_errors(), autocast(device, numbers):
+    with device_errors():
         for path in (_sheets if args.grid else _pictures)(base, task, place):
             with tqdm.external_write_mode():
                 say(f"Saved {path}")

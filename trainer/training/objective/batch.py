@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -15,8 +14,8 @@ from trainer.data.randomness import derive, generator
 from trainer.data.sampler import Batch
 from trainer.data.texts import trains_text
 from trainer.model.base import BaseModel
-from trainer.model.device import Numbers, autocast, send
-from trainer.model.lora import lora_weight
+from trainer.model.device import Numbers, send
+from trainer.model.lora import adapted_layers, lora_weight
 from trainer.training.objective.diffusion import Diffusion
 from trainer.training.objective.loss import picture_losses
 from trainer.training.objective.noise import Noise, draw_noise, timestep_at
@@ -59,8 +58,7 @@ class Objective:
     def __init__(self, base: BaseModel, data: TrainingSet, config: TrainConfig, numbers: Numbers) -> None:
         """Over a base `as_configured`. Raises BadBase."""
         self._base = base
-        # Asked once: diffusers walks through all of its modules for the answer.
-        self._device: torch.device = base.unet.device
+        self._layers = adapted_layers(base)
         self._data = data
         self._config = config
         self._numbers = numbers
@@ -78,8 +76,7 @@ class Objective:
         if self._config.dropout:
             # What is left out belongs to the step and the place as well, so that a resumed run leaves out the same.
             torch.manual_seed(derive(self._config.seed, "dropout", step, first))
-        with self._text_numbers():
-            seen = self._data.batch(batch, step, first)
+        seen = self._data.batch(batch, step, first)
         noise = draw_noise(seen.latents, range(first, first + len(batch)), step, self._config)
         shown = self._shown(seen, noise)
         drawn = rows_to_preserve(whole, step, place, self._config, self._data.is_preserved)
@@ -93,18 +90,13 @@ class Objective:
     def validation_loss(self, picture: int) -> Tensor:
         """Loss of a picture held back, a scalar: always the same noise and timesteps, nothing left out."""
         config, count = self._config, VALIDATION_TIMESTEPS
-        with self._text_numbers():
-            seen = self._data.measured([picture] * count)
+        seen = self._data.measured([picture] * count)
         shape, device = seen.latents.shape[1:], seen.latents.device
         drawn = [torch.randn(shape, generator=generator(config.seed, "validation", picture, i)) for i in range(count)]
         timesteps = torch.tensor([timestep_at((i + 0.5) / count, config) for i in range(count)])
         noise = send(torch.stack(drawn), device)
         disturbed = Noise(noise, noise, send(timesteps, device))
         return self._judge(self._predict(self._shown(seen, disturbed)), seen, disturbed).mean()
-
-    def forward(self) -> AbstractContextManager[None]:
-        """The number formats of the UNet's forward passes, in training and in samples alike."""
-        return autocast(self._device, self._numbers)
 
     def _judge(self, answer: Tensor, seen: Conditioned, noise: Noise) -> Tensor:
         errors = answer.float() - self._diffusion.target(seen.latents, noise).float()
@@ -115,7 +107,7 @@ class Objective:
     ) -> tuple[Tensor, Tensor]:
         """The answer to what is shown, and how far each answer to what is shown once more is from the base's `(k,)`."""
         again = self._shown_again(batch, rows, step, first)
-        with torch.no_grad(), lora_weight(self._base, 0.0):
+        with torch.no_grad(), lora_weight(self._layers, 0.0):
             # A trained text encoder has to read the captions without its LoRA as well.
             kept = self._predict(self._shown_again(batch, rows, step, first) if self._trains_text else again)
         if shown.fits(again):
@@ -128,8 +120,7 @@ class Objective:
     def _shown_again(self, batch: Batch, rows: Sequence[int], step: int, first: int) -> Shown:
         """The rows' pictures captioned without the trigger word, under noise of their own."""
         places = [first + row for row in rows]
-        with self._text_numbers():
-            seen = self._data.preserved([batch[row] for row in rows], step, places)
+        seen = self._data.preserved([batch[row] for row in rows], step, places)
         return self._shown(seen, draw_noise(seen.latents, places, step, self._config, "preserved noise"))
 
     def _shown(self, seen: Conditioned, noise: Noise) -> Shown:
@@ -139,15 +130,11 @@ class Objective:
     def _predict(self, shown: Shown) -> Tensor:
         """What the UNet says, `(b, 4, h/8, w/8)`."""
         numbers = self._numbers.base
-        with self.forward():
-            answer: Tensor = self._base.unet(
-                shown.noised.to(numbers),
-                shown.timesteps,
-                encoder_hidden_states=shown.text.to(numbers),
-                added_cond_kwargs={"text_embeds": shown.pooled.to(numbers), "time_ids": shown.time_ids},
-            ).sample
+        answer: Tensor = self._base.unet(
+            shown.noised.to(numbers),
+            shown.timesteps,
+            encoder_hidden_states=shown.text.to(numbers),
+            added_cond_kwargs={"text_embeds": shown.pooled.to(numbers), "time_ids": shown.time_ids},
+            return_dict=False,
+        )[0]
         return answer
-
-    def _text_numbers(self) -> AbstractContextManager[None]:
-        """Captions read while training a text encoder are arithmetic of the step, in its number formats."""
-        return self.forward() if self._trains_text else nullcontext()

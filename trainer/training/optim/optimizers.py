@@ -23,15 +23,15 @@ Groups = Sequence[dict[str, Any]]
 class Kind:
     """One kind of optimizer."""
 
-    build: Callable[[Groups, TrainConfig, torch.device], Optimizer]
+    build: Callable[[Groups, TrainConfig], Optimizer]
     memory: tuple[str, ...] = ()
     """What it remembers in its groups, beside what it remembers of each weight."""
 
 
-def make_optimizer(groups: Groups, config: TrainConfig, device: torch.device) -> Optimizer:
+def make_optimizer(groups: Groups, config: TrainConfig) -> Optimizer:
     """The config's optimizer over the groups, each with a `lr` of its own. Raises MissingExtra."""
     check_optimizer(config.optimizer)
-    return _KINDS[config.optimizer].build(groups, config, device)
+    return _KINDS[config.optimizer].build(groups, config)
 
 
 def remembered(config: TrainConfig) -> tuple[str, ...]:
@@ -43,13 +43,12 @@ def _betas(config: TrainConfig) -> tuple[float, float]:
     return config.beta_1, config.beta_2
 
 
-def _adamw(groups: Groups, config: TrainConfig, device: torch.device) -> Optimizer:
-    return torch.optim.AdamW(
-        groups, betas=_betas(config), weight_decay=config.weight_decay, fused=device.type == "cuda"
-    )
+def _adamw(groups: Groups, config: TrainConfig) -> Optimizer:
+    """Fused: one kernel for many tensors, on GPU and CPU; a LoRA is hundreds of small ones."""
+    return torch.optim.AdamW(groups, betas=_betas(config), weight_decay=config.weight_decay, fused=True)
 
 
-def _adamw_8bit(groups: Groups, config: TrainConfig, device: torch.device) -> Optimizer:
+def _adamw_8bit(groups: Groups, config: TrainConfig) -> Optimizer:
     """Moments in 8 bits, in blocks of 256 (Dettmers et al. 2022, arXiv:2110.02861); small tensors stay in fp32."""
     from bitsandbytes.optim import AdamW8bit
 
@@ -57,7 +56,7 @@ def _adamw_8bit(groups: Groups, config: TrainConfig, device: torch.device) -> Op
     return optimizer
 
 
-def _adafactor(groups: Groups, config: TrainConfig, device: torch.device) -> Optimizer:
+def _adafactor(groups: Groups, config: TrainConfig) -> Optimizer:
     """Torch's, as in the paper (Shazeer and Stern 2018, arXiv:1804.04235).
 
     Its step is relative to each weight's size: min(learning_rate, 1 / sqrt(step)) times its root mean square, at
@@ -66,7 +65,7 @@ def _adafactor(groups: Groups, config: TrainConfig, device: torch.device) -> Opt
     return torch.optim.Adafactor(groups, weight_decay=config.weight_decay)
 
 
-def _prodigy(groups: Groups, config: TrainConfig, device: torch.device) -> Optimizer:
+def _prodigy(groups: Groups, config: TrainConfig) -> Optimizer:
     """Adam that finds its own rate d (Mishchenko and Defazio 2023, arXiv:2306.06101); `learning_rate` multiplies it.
 
     Decay is decoupled, as in AdamW, and Adam's bias correction is on, as its authors advise for diffusion models:
@@ -87,7 +86,7 @@ def _prodigy(groups: Groups, config: TrainConfig, device: torch.device) -> Optim
     return optimizer
 
 
-def _lion(groups: Groups, config: TrainConfig, device: torch.device) -> Optimizer:
+def _lion(groups: Groups, config: TrainConfig) -> Optimizer:
     """Steps of one size in every weight, by the momentum's sign (Chen et al. 2023, arXiv:2302.06675)."""
     from lion_pytorch import Lion
 
@@ -95,7 +94,7 @@ def _lion(groups: Groups, config: TrainConfig, device: torch.device) -> Optimize
     return optimizer
 
 
-def _schedule_free(groups: Groups, config: TrainConfig, device: torch.device) -> Optimizer:
+def _schedule_free(groups: Groups, config: TrainConfig) -> Optimizer:
     """AdamW whose average of weights takes the place of a falling rate (Defazio et al. 2024, arXiv:2405.15682).
 
     Between steps the weights are the point y where gradients are taken; files and samples want the average x, which

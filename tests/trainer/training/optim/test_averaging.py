@@ -35,7 +35,7 @@ def test_the_average_of_bf16_weights_is_kept_in_fp32():
 def test_schedule_frees_point_is_the_one_its_own_eval_gives():
     weights = one_weight()
     config = TrainConfig(optimizer="schedule-free", learning_rate=0.1, beta_1=0.8)
-    optimizer = make_optimizer(weight_groups(weights, config), config, torch.device("cpu"))
+    optimizer = make_optimizer(weight_groups(weights, config), config)
     assert evaluation_point(optimizer, weights) == {}  # before the first step there is but one point
     for step in range(5):
         for weight in weights.values():

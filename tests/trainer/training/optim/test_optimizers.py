@@ -48,7 +48,7 @@ def run(weights, optimizer, steps):
 def trained(steps=6, **changes):
     config = config_of(**changes)
     weights = start()
-    optimizer = make_optimizer(weight_groups(weights, config), config, CPU)
+    optimizer = make_optimizer(weight_groups(weights, config), config)
     run(weights, optimizer, range(steps))
     return weights, optimizer
 
@@ -89,7 +89,7 @@ def test_adamw_is_the_papers():
     config = config_of("adamw", weight_decay=0.1, beta_1=0.8, beta_2=0.9)
     weights = start()
     before = {name: weight.detach().clone() for name, weight in weights.items()}
-    optimizer = make_optimizer(weight_groups(weights, config), config, CPU)
+    optimizer = make_optimizer(weight_groups(weights, config), config)
     run(weights, optimizer, [0])
     for name, weight in weights.items():
         gradient = weight.grad
@@ -125,7 +125,7 @@ def test_a_put_back_memory_goes_on_bit_for_bit(optimizer):
     resumed = start()
     for name, weight in resumed.items():
         weight.data.copy_(straight[name])
-    new = make_optimizer(weight_groups(resumed, config), config, CPU)
+    new = make_optimizer(weight_groups(resumed, config), config)
     tensors, values = optimizer_state(old, straight, remembered(config))
     put_optimizer_state(new, resumed, {key: value.clone() for key, value in tensors.items()}, values)
     run(straight, old, range(6, 10))
@@ -182,7 +182,7 @@ def test_a_missing_package_is_told_with_what_installs_it(monkeypatch, optimizer,
     for other in ("adamw", "adafactor"):
         check_optimizer(other)
     with pytest.raises(MissingExtra):
-        make_optimizer(weight_groups(start(), config_of(optimizer)), config_of(optimizer), CPU)
+        make_optimizer(weight_groups(start(), config_of(optimizer)), config_of(optimizer))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,132 @@
+"""What a job costs beside its steps: encoding or reading pictures, drawing samples, writing what is kept."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trainer.bench.subject import Subject
+from trainer.bench.timing import seconds
+from trainer.bench.whole import Times, make_pictures, run_watched
+from trainer.contract.cache import CacheOptions
+from trainer.contract.durable import sha256_file
+from trainer.data.buckets import Bucket, fit
+from trainer.data.latent_cache import LatentCache
+from trainer.data.latents import LatentEncoder
+from trainer.planning.stand_in import random_part
+
+EPOCHS = 10
+"""Over which encoding once is compared with encoding in every epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One measured number."""
+
+    name: str
+    value: float
+    unit: str
+    """`s`, `ms` or `x` (a ratio)."""
+    meaning: str
+
+
+def caching(subject: Subject, work: Path) -> list[Figure]:
+    """Encoding pictures in every epoch, against once and then drawing from what was kept."""
+    config = subject.config(batch_size=4)
+    files = _by_content(make_pictures(work / "pictures", config.resolution))
+    fitted = fit(config.resolution, config.resolution, Bucket(config.resolution, config.resolution))
+    vae = random_part(subject.architecture, "vae", torch.float32, subject.device)
+    encoder = LatentEncoder(vae, "fp32")
+    encoder.encode(files[0], fitted)
+    encoding = seconds(lambda: [encoder.encode(file, fitted) for file in files], subject.device)
+    kept = LatentEncoder(vae, "fp32", LatentCache(CacheOptions(work / "cache", 1 << 30)))
+    writing = seconds(lambda: [kept.encode(file, fitted) for file in files], subject.device)
+    reading = seconds(lambda: [kept.encode(file, fitted) for file in files], subject.device)
+    data = subject.pictures(config, len(files))
+    batches = [range(first, first + 4) for first in range(0, len(files), 4)]
+    drawing = seconds(lambda: [data.batch(batch, 1, 0) for batch in batches], subject.device)
+    count = len(files)
+    return [
+        Figure("encode a picture", 1e3 * encoding / count, "ms", "opened, scaled, through the VAE in fp32"),
+        Figure("and keep it in the cache", 1e3 * (writing - encoding) / count, "ms", "safetensors, fsync'd"),
+        Figure("read it from the cache", 1e3 * reading / count, "ms", "another job of the same pictures"),
+        Figure("draw a fresh latent of it", 1e3 * drawing / count, "ms", "each step, text and conditioning included"),
+        Figure(
+            f"{EPOCHS} epochs' pictures: encoded each time / once",
+            EPOCHS * encoding / (encoding + EPOCHS * drawing),
+            "x",
+            "what caching saves of the time spent on pictures",
+        ),
+        Figure("a second job: encoded / read", encoding / reading, "x", "what the cache on disk saves"),
+    ]
+
+
+def _by_content(folder: Path) -> list[Path]:
+    """The pictures under their sha256, as a job has them."""
+    return [path.rename(path.with_stem(sha256_file(path))) for path in sorted(folder.glob("*.png"))]
+
+
+def whole_jobs(subject: Subject, base: Path, work: Path, steps: int) -> list[Figure]:
+    """A job that keeps nothing on the way, and one that keeps all the time, beside the bare steps of their models."""
+    pictures = make_pictures(work / "subject", subject.config().resolution)
+    settings = {**_settings(subject), "max_steps": steps, "epochs": steps}
+    quiet = run_watched(
+        base, pictures, work / "jobs", str(subject.device), checkpoint_every_epochs=steps, sample_count=0, **settings
+    )
+    busy = run_watched(
+        base,
+        pictures,
+        work / "jobs",
+        str(subject.device),
+        checkpoint_every_epochs=5,
+        sample_count=2,
+        sample_steps=4,
+        state_every_seconds=1.0,
+        **settings,
+    )
+    return [*_of_a_step(quiet, busy), *_of_keeping(busy)]
+
+
+def _settings(subject: Subject) -> dict[str, Any]:
+    config = subject.config(batch_size=4)
+    return {name: getattr(config, name) for name in ("resolution", "bucket_step", "rank", "alpha", "batch_size")}
+
+
+def _of_a_step(quiet: Times, busy: Times) -> list[Figure]:
+    ours = statistics.median(quiet.ours)
+    return [
+        Figure("first step after the claim", quiet.first_step, "s", "base loaded, pictures encoded, LoRA attached"),
+        Figure("a step of a whole job", 1e3 * ours, "ms", "median, with everything that happens between steps"),
+        Figure(
+            "whole job's step / bare step",
+            statistics.median(quiet.ratios()),
+            "x",
+            "bare: forward and backward pass and optimizer on one batch that never changes",
+        ),
+        Figure(
+            "the same while states, files and samples are written",
+            statistics.median(busy.ratios(writing=True) or [0.0]),
+            "x",
+            "steps in which the background was writing",
+        ),
+    ]
+
+
+def _of_keeping(busy: Times) -> list[Figure]:
+    figures = []
+    for name, what in (("state", "a resume state"), ("checkpoint", "a LoRA file"), ("samples", "posting 2 samples")):
+        if name != "samples":
+            figures.append(
+                Figure(f"{what}: steps wait", 1e3 * busy.median(name), "ms", "for the copy that is written later")
+            )
+        figures.append(
+            Figure(f"{what}: background", 1e3 * busy.median(f"_write_{name}"), "ms", "steps go on meanwhile")
+        )
+    return [
+        *figures,
+        Figure("drawing 2 samples, 4 steps", busy.median("samples"), "s", "the model's own work; steps wait"),
+    ]
