@@ -79,7 +79,7 @@ class Held:
     encoders: float
     """Text encoders that come only for samples."""
     lora: float
-    """The LoRA's weights, its copies in the base's format, and averages."""
+    """The LoRA's weights and averages."""
     optimizer: float
     gradients: float
     data: float
@@ -100,12 +100,11 @@ def held_of(base: Architecture, simulation: Simulation, load: Load, numbers: Num
     stay = trains_text(config) or tags_change(config) or not on_gpu
     vae = 0 if on_gpu else _count(base, "vae") * 4
     trained = simulation.lora_weights
-    copies = weight if lora != weight else 0
     averages = (4 if config.ema_decay else 0) * trained
     return Held(
         base=simulation.unet_weights * weight + vae + encoders * stay,
         encoders=encoders * (not stay),
-        lora=trained * (lora + copies) + averages,
+        lora=trained * lora + averages,
         optimizer=optimizer_bytes(config.optimizer, simulation, lora),
         gradients=trained * lora,
         data=_data(base, load, weight),

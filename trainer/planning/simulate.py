@@ -111,7 +111,7 @@ class Simulation:
 
 def simulate(base: Architecture, config: TrainConfig, numbers: Numbers, chunks: int = 1) -> Simulation:
     """What the job's UNet takes, at its resolution squared and with texts of so many chunks."""
-    return _simulate(base, _that_matters(config), numbers.base, chunks)
+    return _simulate(base, _that_matters(config), numbers, chunks)
 
 
 def _that_matters(config: TrainConfig) -> TrainConfig:
@@ -122,14 +122,14 @@ def _that_matters(config: TrainConfig) -> TrainConfig:
 
 
 @lru_cache(maxsize=64)
-def _simulate(architecture: Architecture, config: TrainConfig, dtype: torch.dtype, chunks: int) -> Simulation:
+def _simulate(architecture: Architecture, config: TrainConfig, numbers: Numbers, chunks: int) -> Simulation:
     layers = _layers(architecture.config("unet"))
     changes = {_LAYERS: [min(2, number) for number in layers]} if layers else {}
-    base = _model(architecture, config, dtype, changes)
+    base = _model(architecture, config, numbers.base, changes)
     with torch.device("meta"):
-        weights = attach_lora(base, config, 0, dtype=dtype)
+        weights = attach_lora(base, config, 0, dtype=numbers.lora)
     copies = _copies(base.unet, layers)
-    one, two = (_unfolded(_measured(base, config, dtype, chunks, rows), copies) for rows in (1, 2))
+    one, two = (_unfolded(_measured(base, config, numbers.base, chunks, rows), copies) for rows in (1, 2))
     trained = [(weight, _times(name, copies)) for name, weight in weights.items()]
     frozen = [(one, _times(name, copies)) for name, one in base.unet.named_parameters() if not one.requires_grad]
     return Simulation(

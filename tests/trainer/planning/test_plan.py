@@ -1,19 +1,22 @@
 """Which way a step is done, what is refused and in which words, and what the commands say."""
 
 import json
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 import torch
 
-from tests.trainer.jobs import tiny_job
+from tests.trainer.jobs import bodies, open_channel, tiny_job
 from tests.trainer.planning.shapes import load_of, shape
 from trainer.__main__ import main
 from trainer.contract.config import TrainConfig
 from trainer.contract.errors import InvalidConfig
+from trainer.contract.events import Failed, Preparing
+from trainer.contract.exits import Exit
 from trainer.contract.presets import load_preset
 from trainer.errors import BadBase, DoesNotFit
 from trainer.formats.single_file import sdxl_config_folder
+from trainer.job import run_job
 from trainer.model.device import pick_numbers
 from trainer.planning import room as rooms
 from trainer.planning.architecture import PARTS, Architecture, read_architecture
@@ -149,7 +152,8 @@ def test_a_base_that_is_not_there():
 def test_the_command_plans_a_folder_a_number_and_a_job(tiny_sdxl, tmp_path, capsys):
     job = tiny_job(tmp_path, tiny_sdxl)
     size = ["--set", "resolution=64", "--base", str(tiny_sdxl), "--no-trial"]
-    for asked in ([str(job.path), "--no-trial"], ["--pictures", "3", *size], ["--images", str(tmp_path / "pictures"), *size]):
+    folder = str(tmp_path / "pictures")
+    for asked in ([str(job.path), "--no-trial"], ["--pictures", "3", *size], ["--images", folder, *size]):
         assert main(["plan", *asked]) == 0
         told = capsys.readouterr().out
         assert "Memory:" in told
@@ -164,8 +168,8 @@ def test_the_command_plans_a_folder_a_number_and_a_job(tiny_sdxl, tmp_path, caps
 
 def test_the_command_refuses_what_does_not_fit_and_what_is_no_question(tiny_sdxl, capsys):
     base = ["--base", str(tiny_sdxl), "--set", "resolution=64"]
-    assert main(["plan", "--pictures", "3", *base, "--memory", "1GB"]) == 2
-    assert "does not fit" in capsys.readouterr().err or True
+    assert main(["plan", "--pictures", "3", *base, "--memory", "0.6GB"]) == 2
+    assert "choose a GPU with more memory" in capsys.readouterr().err
     assert main(["plan", *base]) == 2
     assert "--pictures N" in capsys.readouterr().err
 
@@ -178,10 +182,20 @@ def test_a_trial_tells_the_time(tiny_sdxl, capsys):
 
 
 def test_a_job_that_does_not_fit_ends_before_its_base_is_loaded(tiny_sdxl, tmp_path, monkeypatch):
-    from tests.trainer.jobs import open_channel, run_job_here
-
-    monkeypatch.setattr("trainer.planning.job.room_of", lambda *_: Room("cpu", 600 * MIB))
+    monkeypatch.setattr("trainer.planning.job.room_of", lambda *_: Room("cpu", 10 * MIB))
     monkeypatch.setattr("trainer.training.prepare.load_base", None)
-    assert Path(tmp_path).is_dir()
-    assert open_channel
-    assert run_job_here
+    channel = open_channel(tiny_job(tmp_path, tiny_sdxl))
+    assert run_job(channel, device="cpu") == Exit.FAILED
+    [failed] = bodies(channel, Failed)
+    assert (failed.code, failed.retry) == ("does-not-fit", False)
+    assert "choose a machine with more memory" in failed.message
+    assert not bodies(channel, Preparing)
+
+
+def test_a_job_tells_its_plan_and_follows_it(small_sdxl, tmp_path, monkeypatch):
+    ways = Ways(Way(1, frozenset({"up_blocks.1.resnets.0"})), None, is_planned=True)
+    plan = make_plan(read_architecture(str(small_sdxl)), chooser().load, FP32, Room("cpu", 10 * GIB))
+    monkeypatch.setattr("trainer.job.plan_job", lambda *_, **__: replace(plan, ways=ways))
+    channel = open_channel(tiny_job(tmp_path, small_sdxl, epochs=1))
+    assert run_job(channel, device="cpu") == Exit.FINISHED
+    assert "1 of 4 pictures at a time, 1 of 14 blocks recomputed" in bodies(channel, Preparing)[0].doing

@@ -14,7 +14,7 @@ from trainer.model.lora import attach_lora
 from trainer.planning import simulate as simulating
 from trainer.planning.memory import MOMENTS, Load, optimizer_bytes, vae_bytes
 from trainer.planning.simulate import simulate
-from trainer.planning.trial import _random
+from trainer.planning.stand_in import random_base
 from trainer.training.optim.optimizers import make_optimizer
 
 CPU = torch.device("cpu")
@@ -24,7 +24,7 @@ FP32 = pick_numbers("fp32", CPU)
 
 def really_saved(base, config, rows):
     """Bytes of what each unit saves on a CPU, as torch's own hooks see it: made within it, and not its answer."""
-    model = _random(base, FP32, CPU)
+    model = random_base(base, FP32, CPU)
     attach_lora(model, config, 0)
     unet, saved, inside, known = model.unet.train(), defaultdict(dict), [""], set()
     chosen = units(unet)
@@ -84,7 +84,7 @@ def test_two_blocks_stand_for_many(monkeypatch):
     for again in ((), chosen, list(folded.two.saved)):
         assert folded.two.peak(again) == pytest.approx(whole.two.peak(again))
     assert (folded.unet_weights, folded.lora_weights) == (whole.unet_weights, whole.lora_weights)
-    model = _random(base, FP32, CPU)
+    model = random_base(base, FP32, CPU)
     weights = attach_lora(model, config, 0)
     assert folded.lora_weights == sum(weight.numel() for weight in weights.values())
     assert folded.unet_weights == sum(one.numel() for one in model.unet.parameters() if not one.requires_grad)
