@@ -239,12 +239,12 @@ def _unfolded(meter: Meter, copies: Mapping[str, int]) -> Pass:
     for (unit, backward), group in groupby(stretches, key=lambda one: (one.unit, one.backward)):
         own = list(group)
         others = [replace(one, unit=other) for other in _others(unit, copies) for one in own]
-        whole += [*reversed_groups(others, len(own)), *own] if backward else [*own, *others]
+        whole += [*_reversed_groups(others, len(own)), *own] if backward else [*own, *others]
     sizes = {other: size for unit, size in saved.items() for other in (unit, *_others(unit, copies))}
     return Pass(tuple(whole), MappingProxyType(sizes))
 
 
-def reversed_groups(stretches: Sequence[Stretch], size: int) -> Iterator[Stretch]:
+def _reversed_groups(stretches: Sequence[Stretch], size: int) -> Iterator[Stretch]:
     """Groups of `size` stretches, the last group first."""
     for end in range(len(stretches), 0, -size):
         yield from stretches[end - size : end]

@@ -62,7 +62,4 @@ def test_a_step_takes_what_was_predicted(case):
     order = by_price(planned.simulation.one)
     way = Way(most, frozenset(order[: round(share * len(order))]))
     predicted, took = planned.need(way), measured(unet, config, way)
-    print(
-        f"{case}: predicted {predicted / 2**20:.0f} MiB, measured {took / 2**20:.0f} MiB ({predicted / took - 1:+.1%})"
-    )
     assert predicted == pytest.approx(took, rel=0.15)  # within 2.2 % on the machine this was written on

@@ -31,6 +31,7 @@ def really_saved(base, config, rows):
 
     def enter(path, inputs):
         inside[0] = path
+        known.clear()  # what an earlier one was given may be gone, and its place taken
         known.update(tensor.untyped_storage().data_ptr() for tensor in inputs if isinstance(tensor, torch.Tensor))
 
     def leave(path, answer):
@@ -41,13 +42,12 @@ def really_saved(base, config, rows):
         unit = unet.get_submodule(path)
         unit.register_forward_pre_hook(lambda _, args, path=path: enter(path, args))
         unit.register_forward_hook(lambda _, args, out, path=path: leave(path, out))
-    weights = {tensor.untyped_storage().data_ptr() for tensor in unet.parameters()}
     texts = torch.randn(rows, 77, 64)
-    known.add(texts.untyped_storage().data_ptr())
+    there = {tensor.untyped_storage().data_ptr() for tensor in (*unet.parameters(), texts)}
 
     def pack(tensor):
         storage = tensor.untyped_storage()
-        if inside[0] and storage.data_ptr() not in weights | known:
+        if inside[0] and storage.data_ptr() not in there | known:
             saved[inside[0]][storage.data_ptr()] = storage.nbytes()
         return tensor
 
@@ -112,7 +112,7 @@ def test_trained_text_encoders_are_counted(trained):
 def test_an_optimizer_remembers_what_is_counted(name):
     config = TrainConfig.from_mapping({**SIZE, "optimizer": name, "rank": 16})
     weights = [torch.nn.Parameter(torch.randn(64, 640)), torch.nn.Parameter(torch.randn(640, 64))]
-    optimizer = make_optimizer([{"params": weights, "lr": 1e-4}], config, CPU)
+    optimizer = make_optimizer([{"params": weights, "lr": 1e-4}], config)
     for _ in range(2):
         for weight in weights:
             weight.grad = torch.randn_like(weight)
