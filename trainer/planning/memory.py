@@ -135,7 +135,7 @@ def sampling_bytes(base: Architecture, simulation: Simulation, load: Load, held:
     rows = max(drawn, VALIDATION_TIMESTEPS if config.validation_share else 0)
     if not rows:
         return 0.0
-    return held.total + max(held.encoders, simulation.rows(rows).forward_peak())
+    return held.total + max(held.encoders, simulation.forward_peak(rows))
 
 
 @lru_cache(maxsize=64)

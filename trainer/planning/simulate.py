@@ -55,13 +55,6 @@ class Pass:
             live += stretch.net - (self.saved[unit] if unit and not stretch.backward else 0.0)
         return most
 
-    def forward_peak(self) -> float:
-        """Most bytes held in a forward pass that nothing follows; a little more than that, for what lies between units
-        is counted as saved.
-        """
-        forward = tuple(one for one in self.stretches if not one.backward)
-        return Pass(forward, self.saved).peak(self.saved.keys())
-
     @property
     def _rises(self) -> dict[str, float]:
         return {one.unit: one.rise for one in self.stretches if not one.backward}
@@ -88,12 +81,19 @@ class Simulation:
 
     one: Pass
     two: Pass
+    alone: tuple[float, float]
+    """Most bytes held in a forward pass that nothing follows, over one row and over two."""
     unet_weights: int
     """Numbers in the frozen UNet."""
     lora_weights: int
     """Numbers that are trained, text encoders' included."""
     lora_rims: int
     """Numbers on the two rims of their matrices, which is what Adafactor remembers."""
+
+    def forward_peak(self, rows: int) -> float:
+        """Most bytes held in a forward pass over so many rows that nothing follows."""
+        one, two = self.alone
+        return one + (two - one) * (rows - 1)
 
     def rows(self, number: int) -> Pass:
         """The pass over so many rows."""
@@ -135,6 +135,7 @@ def _simulate(architecture: Architecture, config: TrainConfig, numbers: Numbers,
     return Simulation(
         one,
         two,
+        alone=(_alone(base, config, numbers.base, chunks, 1), _alone(base, config, numbers.base, chunks, 2)),
         unet_weights=_count(frozen),
         lora_weights=_count(trained),
         lora_rims=sum(_rims(weight.shape) * times for weight, times in trained),
@@ -169,29 +170,59 @@ def _model(base: Architecture, config: TrainConfig, dtype: torch.dtype, changes:
     )
 
 
-def _measured(base: BaseModel, config: TrainConfig, dtype: torch.dtype, chunks: int, rows: int) -> Meter:
-    """A pass over so many rows."""
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What the UNet is given."""
+
+    latents: Tensor
+    timesteps: Tensor
+    text: Tensor
+    conditions: Mapping[str, Tensor]
+
+    def all(self) -> tuple[Tensor, ...]:
+        """Every tensor of it."""
+        return self.latents, self.timesteps, self.text, *self.conditions.values()
+
+
+def _given(base: BaseModel, config: TrainConfig, dtype: torch.dtype, chunks: int, rows: int) -> _Given:
     unet: Any = base.unet
     side = config.resolution // LATENT_FACTOR
     pooled = unet.config.projection_class_embeddings_input_dim - 6 * unet.config.addition_time_embed_dim
     with torch.device("meta"):
-        latents = torch.zeros(rows, unet.config.in_channels, side, side, dtype=dtype)
-        text = torch.zeros(rows, TEXT_LENGTH * chunks, unet.config.cross_attention_dim, dtype=dtype)
-        conditions = {"text_embeds": torch.zeros(rows, pooled, dtype=dtype), "time_ids": torch.zeros(rows, 6)}
-        timesteps = torch.zeros(rows, dtype=torch.long)
-    unet.train()
-    given = (latents, text, timesteps, *conditions.values())
-    paths = [f"unet.{path}" for path in units(unet, from_start=config.text_encoder_2)]
+        return _Given(
+            torch.zeros(rows, unet.config.in_channels, side, side, dtype=dtype),
+            torch.zeros(rows, dtype=torch.long),
+            torch.zeros(rows, TEXT_LENGTH * chunks, unet.config.cross_attention_dim, dtype=dtype),
+            {"text_embeds": torch.zeros(rows, pooled, dtype=dtype), "time_ids": torch.zeros(rows, 6)},
+        )
+
+
+def _measured(base: BaseModel, config: TrainConfig, dtype: torch.dtype, chunks: int, rows: int) -> Meter:
+    """A forward and a backward pass over so many rows."""
+    unet: Any = base.unet.train()
+    given = _given(base, config, dtype, chunks, rows)
+    text, conditions = given.text, dict(given.conditions)
     parts = nn.ModuleDict({"unet": unet, "one": base.text_encoder, "two": base.text_encoder_2})
-    with measuring(parts, paths, given) as meter:
+    paths = [f"unet.{path}" for path in units(unet, from_start=config.text_encoder_2)]
+    with measuring(parts, paths, given.all()) as meter:
         if trains_text(config):
             text, conditions["text_embeds"] = _read(base, rows, chunks)
-        answer = unet(latents, timesteps, encoder_hidden_states=text, added_cond_kwargs=conditions).sample
+        answer = unet(given.latents, given.timesteps, encoder_hidden_states=text, added_cond_kwargs=conditions).sample
         loss = answer.float().square().mean()
         del answer, text, conditions
         loss.backward()
     parts.zero_grad(set_to_none=True)
     return meter
+
+
+@torch.no_grad()
+def _alone(base: BaseModel, config: TrainConfig, dtype: torch.dtype, chunks: int, rows: int) -> float:
+    """Most bytes held in a forward pass over so many rows that nothing follows."""
+    unet: Any = base.unet
+    given = _given(base, config, dtype, chunks, rows)
+    with measuring(unet, (), given.all()) as meter:
+        unet(given.latents, given.timesteps, encoder_hidden_states=given.text, added_cond_kwargs=dict(given.conditions))
+    return meter.stretches[0].rise
 
 
 def _read(base: BaseModel, rows: int, chunks: int) -> tuple[Tensor, Tensor]:

@@ -103,7 +103,7 @@ def test_twelve_gigabytes_are_enough_for_a_face_and_eight_are_not(sdxl):
     plan = make_plan(sdxl, load, BF16, room_of_card("12GB"))
     assert plan.peak <= plan.room.usable < 12 * GIB
     assert 0 < len(plan.ways.now.recomputed) <= plan.units
-    with pytest.raises(DoesNotFit, match=r"needs \d\.\d GB .* has 6\.\d GB for it; it would fit with resolution 768"):
+    with pytest.raises(DoesNotFit, match=r"needs \d\.\d GB .* has 6\.\d GB for it; it would fit with rank 8"):
         make_plan(sdxl, load, BF16, room_of_card("8GB"))
     large = make_plan(sdxl, load, BF16, room_of_card("80GB"))
     assert large.ways.now == Way()

@@ -124,7 +124,9 @@ def test_an_optimizer_remembers_what_is_counted(name):
         if isinstance(value, torch.Tensor) and value.ndim and not name.startswith("qmap")
     )
     count = sum(weight.numel() for weight in weights)
-    simulation = simulating.Simulation(None, None, 0, count, sum(map(simulating._rims, (one.shape for one in weights))))
+    simulation = simulating.Simulation(
+        None, None, (0, 0), 0, count, sum(map(simulating._rims, (one.shape for one in weights)))
+    )
     assert optimizer_bytes(name, simulation, 4) == pytest.approx(remembered, rel=0.01)
 
 
