@@ -79,7 +79,7 @@ class Held:
     encoders: float
     """Text encoders that come only for samples."""
     lora: float
-    """The LoRA's weights, its copies in the base's format, and averages."""
+    """The LoRA's weights and averages."""
     optimizer: float
     gradients: float
     data: float
@@ -100,12 +100,11 @@ def held_of(base: Architecture, simulation: Simulation, load: Load, numbers: Num
     stay = trains_text(config) or tags_change(config) or not on_gpu
     vae = 0 if on_gpu else _count(base, "vae") * 4
     trained = simulation.lora_weights
-    copies = weight if lora != weight else 0
     averages = (4 if config.ema_decay else 0) * trained
     return Held(
         base=simulation.unet_weights * weight + vae + encoders * stay,
         encoders=encoders * (not stay),
-        lora=trained * (lora + copies) + averages,
+        lora=trained * lora + averages,
         optimizer=optimizer_bytes(config.optimizer, simulation, lora),
         gradients=trained * lora,
         data=_data(base, load, weight),
@@ -136,7 +135,7 @@ def sampling_bytes(base: Architecture, simulation: Simulation, load: Load, held:
     rows = max(drawn, VALIDATION_TIMESTEPS if config.validation_share else 0)
     if not rows:
         return 0.0
-    return held.total + max(held.encoders, simulation.rows(rows).forward_peak())
+    return held.total + max(held.encoders, simulation.forward_peak(rows))
 
 
 @lru_cache(maxsize=64)
@@ -146,7 +145,7 @@ def vae_bytes(base: Architecture, side: int, way: str) -> float:
     with torch.device("meta"):
         pixels = torch.zeros(1, 3, side, side)
         latents = torch.zeros(1, vae.config.latent_channels, side // LATENT_FACTOR, side // LATENT_FACTOR)
-    with torch.no_grad(), measuring(vae, ()) as meter:
+    with torch.no_grad(), measuring(vae, (), (pixels, latents)) as meter:
         _ = vae.encode(pixels) if way == "encode" else vae.decode(latents)
     return _count(base, "vae") * 4 + meter.stretches[0].rise
 
@@ -177,7 +176,7 @@ def _data(base: Architecture, load: Load, itemsize: int) -> float:
     """Mean and deviation of every picture, both ways round where it is mirrored, and the texts that are kept."""
     config, unet = load.config, base.config("unet")
     side = config.resolution // LATENT_FACTOR
-    latents = 2 * unet["in_channels"] * side * side * 4 * (2 if config.flip else 1) * load.images
+    latents = 2 * unet.get("in_channels", 4) * side * side * 4 * (2 if config.flip else 1) * load.images
     captions = 0 if trains_text(config) else KEPT // load.chunks if tags_change(config) else load.images
     if config.preservation_weight:
         captions *= 2 + KeptCaptions.of("", "person", 0, load.images).each

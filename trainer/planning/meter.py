@@ -45,10 +45,10 @@ class Meter:
 
 
 @contextmanager
-def measuring(model: nn.Module, units: Iterable[str]) -> Iterator[Meter]:
-    """Inside, whatever runs is measured; the model's weights count as nothing."""
+def measuring(model: nn.Module, units: Iterable[str], given: Iterable[Tensor] = ()) -> Iterator[Meter]:
+    """Inside, whatever runs is measured; the model's weights and what is `given` to it count as nothing."""
     meter = Meter()
-    watch = _Watch(meter, (tensor for tensor in (*model.parameters(), *model.buffers())))
+    watch = _Watch(meter, (*model.parameters(), *model.buffers(), *given))
     handles = []
     for path in units:
         unit = model.get_submodule(path)
@@ -80,10 +80,10 @@ class _FlashAttention(TorchFunctionMode):
 class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Sees every operation, every tensor saved for the backward pass, and every storage's end."""
 
-    def __init__(self, meter: Meter, weights: Iterable[Tensor]) -> None:
+    def __init__(self, meter: Meter, there: Iterable[Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._meter = meter
-        self._weights = {_key(weight) for weight in weights}
+        self._there = {_key(tensor) for tensor in there}
         self._alive: dict[int, tuple[Any, str]] = {}
         self._live = 0
         self._at_start = 0
@@ -106,7 +106,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _see(self, tensor: Tensor) -> None:
         storage = tensor.untyped_storage()
         key = storage._cdata
-        if key in self._alive or key in self._weights:
+        if key in self._alive or key in self._there:
             return
         size = storage.nbytes()
 

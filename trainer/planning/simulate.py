@@ -55,13 +55,6 @@ class Pass:
             live += stretch.net - (self.saved[unit] if unit and not stretch.backward else 0.0)
         return most
 
-    def forward_peak(self) -> float:
-        """Most bytes held in a forward pass that nothing follows; a little more than that, for what lies between units
-        is counted as saved.
-        """
-        forward = tuple(one for one in self.stretches if not one.backward)
-        return Pass(forward, self.saved).peak(self.saved.keys())
-
     @property
     def _rises(self) -> dict[str, float]:
         return {one.unit: one.rise for one in self.stretches if not one.backward}
@@ -88,12 +81,19 @@ class Simulation:
 
     one: Pass
     two: Pass
+    alone: tuple[float, float]
+    """Most bytes held in a forward pass that nothing follows, over one row and over two."""
     unet_weights: int
     """Numbers in the frozen UNet."""
     lora_weights: int
     """Numbers that are trained, text encoders' included."""
     lora_rims: int
     """Numbers on the two rims of their matrices, which is what Adafactor remembers."""
+
+    def forward_peak(self, rows: int) -> float:
+        """Most bytes held in a forward pass over so many rows that nothing follows."""
+        one, two = self.alone
+        return one + (two - one) * (rows - 1)
 
     def rows(self, number: int) -> Pass:
         """The pass over so many rows."""
@@ -111,7 +111,7 @@ class Simulation:
 
 def simulate(base: Architecture, config: TrainConfig, numbers: Numbers, chunks: int = 1) -> Simulation:
     """What the job's UNet takes, at its resolution squared and with texts of so many chunks."""
-    return _simulate(base, _that_matters(config), numbers.base, chunks)
+    return _simulate(base, _that_matters(config), numbers, chunks)
 
 
 def _that_matters(config: TrainConfig) -> TrainConfig:
@@ -122,19 +122,20 @@ def _that_matters(config: TrainConfig) -> TrainConfig:
 
 
 @lru_cache(maxsize=64)
-def _simulate(architecture: Architecture, config: TrainConfig, dtype: torch.dtype, chunks: int) -> Simulation:
+def _simulate(architecture: Architecture, config: TrainConfig, numbers: Numbers, chunks: int) -> Simulation:
     layers = _layers(architecture.config("unet"))
     changes = {_LAYERS: [min(2, number) for number in layers]} if layers else {}
-    base = _model(architecture, config, dtype, changes)
+    base = _model(architecture, config, numbers.base, changes)
     with torch.device("meta"):
-        weights = attach_lora(base, config, 0, dtype=dtype)
+        weights = attach_lora(base, config, 0, dtype=numbers.lora)
     copies = _copies(base.unet, layers)
-    one, two = (_unfolded(_measured(base, config, dtype, chunks, rows), copies) for rows in (1, 2))
+    one, two = (_unfolded(_measured(base, config, numbers.base, chunks, rows), copies) for rows in (1, 2))
     trained = [(weight, _times(name, copies)) for name, weight in weights.items()]
     frozen = [(one, _times(name, copies)) for name, one in base.unet.named_parameters() if not one.requires_grad]
     return Simulation(
         one,
         two,
+        alone=(_alone(base, config, numbers.base, chunks, 1), _alone(base, config, numbers.base, chunks, 2)),
         unet_weights=_count(frozen),
         lora_weights=_count(trained),
         lora_rims=sum(_rims(weight.shape) * times for weight, times in trained),
@@ -169,29 +170,59 @@ def _model(base: Architecture, config: TrainConfig, dtype: torch.dtype, changes:
     )
 
 
-def _measured(base: BaseModel, config: TrainConfig, dtype: torch.dtype, chunks: int, rows: int) -> Meter:
-    """A pass over so many rows."""
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What the UNet is given."""
+
+    latents: Tensor
+    timesteps: Tensor
+    text: Tensor
+    conditions: Mapping[str, Tensor]
+
+    def all(self) -> tuple[Tensor, ...]:
+        """Every tensor of it."""
+        return self.latents, self.timesteps, self.text, *self.conditions.values()
+
+
+def _given(base: BaseModel, config: TrainConfig, dtype: torch.dtype, chunks: int, rows: int) -> _Given:
     unet: Any = base.unet
     side = config.resolution // LATENT_FACTOR
     pooled = unet.config.projection_class_embeddings_input_dim - 6 * unet.config.addition_time_embed_dim
     with torch.device("meta"):
-        latents = torch.zeros(rows, unet.config.in_channels, side, side, dtype=dtype)
-        text = torch.zeros(rows, TEXT_LENGTH * chunks, unet.config.cross_attention_dim, dtype=dtype)
-        conditions = {"text_embeds": torch.zeros(rows, pooled, dtype=dtype), "time_ids": torch.zeros(rows, 6)}
-        timesteps = torch.zeros(rows, dtype=torch.long)
-    unet.train()
-    live = trains_text(config)
+        return _Given(
+            torch.zeros(rows, unet.config.in_channels, side, side, dtype=dtype),
+            torch.zeros(rows, dtype=torch.long),
+            torch.zeros(rows, TEXT_LENGTH * chunks, unet.config.cross_attention_dim, dtype=dtype),
+            {"text_embeds": torch.zeros(rows, pooled, dtype=dtype), "time_ids": torch.zeros(rows, 6)},
+        )
+
+
+def _measured(base: BaseModel, config: TrainConfig, dtype: torch.dtype, chunks: int, rows: int) -> Meter:
+    """A forward and a backward pass over so many rows."""
+    unet: Any = base.unet.train()
+    given = _given(base, config, dtype, chunks, rows)
+    text, conditions = given.text, dict(given.conditions)
     parts = nn.ModuleDict({"unet": unet, "one": base.text_encoder, "two": base.text_encoder_2})
-    with measuring(parts, [f"unet.{path}" for path in units(unet, from_start=config.text_encoder_2)]) as meter:
-        if live:
+    paths = [f"unet.{path}" for path in units(unet, from_start=config.text_encoder_2)]
+    with measuring(parts, paths, given.all()) as meter:
+        if trains_text(config):
             text, conditions["text_embeds"] = _read(base, rows, chunks)
-        answer = unet(latents, timesteps, encoder_hidden_states=text, added_cond_kwargs=conditions).sample
+        answer = unet(given.latents, given.timesteps, encoder_hidden_states=text, added_cond_kwargs=conditions).sample
         loss = answer.float().square().mean()
         del answer, text, conditions
         loss.backward()
-    unet.zero_grad(set_to_none=True)
     parts.zero_grad(set_to_none=True)
     return meter
+
+
+@torch.no_grad()
+def _alone(base: BaseModel, config: TrainConfig, dtype: torch.dtype, chunks: int, rows: int) -> float:
+    """Most bytes held in a forward pass over so many rows that nothing follows."""
+    unet: Any = base.unet
+    given = _given(base, config, dtype, chunks, rows)
+    with measuring(unet, (), given.all()) as meter:
+        unet(given.latents, given.timesteps, encoder_hidden_states=given.text, added_cond_kwargs=dict(given.conditions))
+    return meter.stretches[0].rise
 
 
 def _read(base: BaseModel, rows: int, chunks: int) -> tuple[Tensor, Tensor]:
@@ -239,12 +270,12 @@ def _unfolded(meter: Meter, copies: Mapping[str, int]) -> Pass:
     for (unit, backward), group in groupby(stretches, key=lambda one: (one.unit, one.backward)):
         own = list(group)
         others = [replace(one, unit=other) for other in _others(unit, copies) for one in own]
-        whole += [*reversed_groups(others, len(own)), *own] if backward else [*own, *others]
+        whole += [*_reversed_groups(others, len(own)), *own] if backward else [*own, *others]
     sizes = {other: size for unit, size in saved.items() for other in (unit, *_others(unit, copies))}
     return Pass(tuple(whole), MappingProxyType(sizes))
 
 
-def reversed_groups(stretches: Sequence[Stretch], size: int) -> Iterator[Stretch]:
+def _reversed_groups(stretches: Sequence[Stretch], size: int) -> Iterator[Stretch]:
     """Groups of `size` stretches, the last group first."""
     for end in range(len(stretches), 0, -size):
         yield from stretches[end - size : end]

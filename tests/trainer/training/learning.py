@@ -17,6 +17,7 @@ from trainer.model.base import BaseModel, load_base
 from trainer.model.device import pick_numbers
 from trainer.model.lora import attach_lora
 from trainer.model.text import encode_prompts, encode_with_gradients
+from trainer.planning.way import Ways
 from trainer.training.learner import Learner
 
 CPU = torch.device("cpu")
@@ -93,7 +94,7 @@ def embed(device, prompts):
     return torch.randn(1, 7, TEXT, generator=chance).to(device), torch.randn(1, POOLED, generator=chance).to(device)
 
 
-def make_learner(encoded=None, *, folder=None, device=CPU, team=None, **settings):
+def make_learner(encoded=None, *, folder=None, device=CPU, team=None, ways=Ways(), **settings):  # noqa: B008 - frozen
     """A learner over four pictures (or those given) and the small base, or the base in the folder."""
     config = TrainConfig.from_mapping({**SMALL, "learning_rate": 1e-3, **settings})
     numbers = pick_numbers(config.precision, device)
@@ -104,7 +105,8 @@ def make_learner(encoded=None, *, folder=None, device=CPU, team=None, **settings
         live = trains_text(config)
         texts = LiveTexts(partial(encode_with_gradients, base)) if live else TextCache(partial(encode_prompts, base))
     data = TrainingSet(encoded or pictures(), texts, 0.13025, config, KeptCaptions("lisaxl"))
-    return Learner(base, attach_lora(base, config, config.seed, dtype=numbers.lora), data, config, numbers, team)
+    weights = attach_lora(base, config, config.seed, dtype=numbers.lora)
+    return Learner(base, weights, data, config, numbers, team, ways)
 
 
 def weights(learner):

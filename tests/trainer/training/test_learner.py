@@ -4,7 +4,10 @@ import pytest
 import torch
 
 from tests.trainer.training.learning import CPU, differ, make_learner, pictures, weights
+from trainer.errors import OutOfMemory
+from trainer.model.checkpointing import units
 from trainer.model.device import Numbers, pick_numbers
+from trainer.planning.way import Way, Ways
 
 
 def run(learner, steps=3, share=1.0):
@@ -128,13 +131,63 @@ def test_fp16_skips_a_step_that_overflows_and_fails_only_when_all_do(monkeypatch
     assert not one.is_sound()
 
 
-def test_gradient_checkpointing_changes_no_number():
-    plain, thrifty = make_learner(), make_learner(gradient_checkpointing="full")
-    assert not plain._objective._base.unet.is_gradient_checkpointing
-    assert thrifty._objective._base.unet.is_gradient_checkpointing
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # torch's compiler looks at it
+@pytest.mark.parametrize("kind", ["full", "some", "compiled"])
+def test_gradient_checkpointing_changes_no_number(kind):
+    plain = make_learner()
+    all_units = units(plain.unet)
+    chosen = frozenset(all_units if kind == "full" else all_units[1::2])
+    thrifty = make_learner(ways=Ways(Way(0, chosen), None, True))
+    if kind == "compiled":
+        # Inside the checkpoint, and with every number as it is uncompiled.
+        thrifty.unet.compile_repeated_blocks(backend="eager")
+    assert not plain.unet.is_gradient_checkpointing
+    assert thrifty.unet.is_gradient_checkpointing
     for one in (plain, thrifty):
-        one.step([(0, 1)], 1, 1.0)
-    assert all(torch.allclose(weight, weights(thrifty)[name], atol=1e-7) for name, weight in weights(plain).items())
+        run(one)
+    assert not differ(plain, thrifty)
+
+
+@pytest.mark.parametrize("most", [1, 2, 3])
+@pytest.mark.parametrize("settings", [{}, {"preservation_weight": 1.0, "preservation_share": 0.5}], ids=str)
+def test_a_batch_in_passes_is_the_same_step(most, settings):
+    """Recomputed, cut into passes and both: the loss is that of the whole batch at once within 1e-6."""
+    whole = make_learner(**settings)
+    others = [
+        make_learner(ways=Ways(Way(most, again), None, True), **settings) for again in (frozenset(), _every_unit())
+    ]
+    for number in (1, 2, 3):
+        for one in (whole, *others):
+            one.step([(0, 1, 2, 3)], number, 1.0)
+        for one in others:
+            assert float(one.tally.loss) == pytest.approx(float(whole.tally.loss), rel=1e-6)
+
+
+def _every_unit():
+    return frozenset(units(make_learner().unet))
+
+
+def test_memory_that_runs_out_in_the_first_step_is_no_failure(monkeypatch):
+    """The step is done again the frugal way, as if nothing had happened; later it is an error again."""
+    frugal = Way(1, _every_unit())
+    one = make_learner(ways=Ways(Way(), frugal, True))
+    same = make_learner(ways=Ways(frugal, None, True))
+    losses, calls = one._objective.losses, []
+
+    def running_out(*place):
+        calls.append(place)
+        if len(calls) in (2, 9):
+            raise torch.OutOfMemoryError
+        return losses(*place)
+
+    monkeypatch.setattr(one._objective, "losses", running_out)
+    batches = [(0, 1, 2), (3,)]
+    for learner in (one, same):
+        learner.step(batches, 1, 1.0)
+    assert not differ(one, same)
+    assert len(calls) == 2 + 4
+    with pytest.raises(OutOfMemory, match="gradient_checkpointing = full"):
+        one.step(batches, 2, 1.0)
 
 
 # --- gradients --------------------------------------------------------------------------------------------------------
