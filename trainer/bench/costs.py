@@ -11,13 +11,19 @@ import torch
 
 from trainer.bench.subject import Subject
 from trainer.bench.timing import seconds
-from trainer.bench.whole import Times, make_pictures, run_watched
+from trainer.bench.whole import Times, make_pictures, run_watched, seconds_of_a_job
 from trainer.contract.cache import CacheOptions
+from trainer.contract.config import TrainConfig
 from trainer.contract.durable import sha256_file
+from trainer.contract.estimates import estimate
+from trainer.contract.spec import PictureSpec
 from trainer.data.buckets import Bucket, fit
 from trainer.data.latent_cache import LatentCache
 from trainer.data.latents import LatentEncoder
+from trainer.planning.memory import Load
 from trainer.planning.stand_in import random_part
+from trainer.planning.trial import try_out
+from trainer.planning.way import Ways
 
 EPOCHS = 10
 """Over which encoding once is compared with encoding in every epoch."""
@@ -88,7 +94,27 @@ def whole_jobs(subject: Subject, base: Path, work: Path, steps: int) -> list[Fig
         state_every_seconds=1.0,
         **settings,
     )
-    return [*_of_a_step(quiet, busy), *_of_keeping(busy)]
+    return [*_of_a_step(quiet, busy), *_of_keeping(busy), planned_time(subject, base, pictures, work)]
+
+
+def planned_time(subject: Subject, base: Path, pictures: Path, work: Path) -> Figure:
+    """What `trainer plan` says of a whole job's time, against what it takes."""
+    settings = {
+        **_settings(subject),
+        "epochs": 15,
+        "checkpoint_every_epochs": 5,
+        "sample_count": 2,
+        "sample_steps": 10,
+        "precision": "auto",
+    }
+    config = TrainConfig(**{**settings, "preservation_weight": 0.0})
+    count = len(list(pictures.glob("*.png")))
+    named = tuple(PictureSpec(file=f"{number:064x}.png", caption="x" * 100) for number in range(count))
+    load = Load.of(named, count, config)
+    times = try_out(subject.architecture, load, subject.numbers, subject.device, Ways())
+    taken = seconds_of_a_job(base, pictures, work / "jobs", str(subject.device), **settings)
+    planned = times.whole(load, estimate(count, config))
+    return Figure("a job's time: planned / measured", planned / taken, "x", f"{taken:.0f} s once its base was loaded")
 
 
 def _settings(subject: Subject) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from torch import Tensor
 from trainer.bench.timing import wait_for
 from trainer.by_hand.make import Request, make_job
 from trainer.contract.directory import DirectoryChannel
-from trainer.contract.events import Body, Claimed, Failed, Step
+from trainer.contract.events import Body, Caching, Claimed, Event, Failed, Finished, Step
 from trainer.contract.exits import Exit
 from trainer.errors import TrainerError
 from trainer.job import run_job
@@ -75,6 +75,22 @@ def make_pictures(folder: Path, size: int) -> Path:
 
 def run_watched(base: Path, pictures: Path, work: Path, device: str, **settings: Any) -> Times:
     """Train one job of these pictures, and time it. Raises BenchFailed."""
+    times = Times()
+    with _watching(times):
+        told = run_one(base, pictures, work, device, **settings)
+    times.first_step = _at(told, Step) - _at(told, Claimed)
+    return times
+
+
+def seconds_of_a_job(base: Path, pictures: Path, work: Path, device: str, **settings: Any) -> float:
+    """How long a job takes once its base is loaded. Raises BenchFailed."""
+    told = run_one(base, pictures, work, device, **settings)
+    return _at(told, Finished) - _at(told, Caching)
+
+
+def run_one(base: Path, pictures: Path, work: Path, device: str, **settings: Any) -> list[Event]:
+    """Train one job of these pictures; everything it told. Raises BenchFailed."""
+    number = len(list((work / "jobs").glob("*"))) if work.exists() else 0
     request = Request(
         images=pictures,
         base=str(base),
@@ -82,25 +98,22 @@ def run_watched(base: Path, pictures: Path, work: Path, device: str, **settings:
         trigger=TRIGGER,
         class_word=PERSON,
         kind="person",
-        name=f"bench-{len(list(work.glob('*')))}" if work.exists() else "bench-0",
+        name=f"bench-{number}",
         settings={"preservation_weight": 0.0, **settings},
     )
     job = make_job(request, lambda _: None)
     job.open_attempt(1)
     channel = DirectoryChannel(job.path, 1)
-    times = Times()
-    with _watching(times):
-        code = run_job(channel, device=device)
+    code = run_job(channel, device=device)
     told = channel.events()
     if code is not Exit.FINISHED:
         reasons = [event.body.message for event in told if isinstance(event.body, Failed)]
         raise BenchFailed(f"The job to be measured did not end well: {' '.join(reasons)}")
-    times.first_step = _at(told, Step) - _at(told, Claimed)
-    return times
+    return told
 
 
-def _at(events: Sequence[Any], kind: type[Body]) -> float:
-    return next(float(event.at) for event in events if isinstance(event.body, kind))
+def _at(events: Sequence[Event], kind: type[Body]) -> float:
+    return next(event.at for event in events if isinstance(event.body, kind))
 
 
 @contextmanager

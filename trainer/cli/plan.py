@@ -23,6 +23,7 @@ from trainer.contract.spec import PictureSpec
 
 if TYPE_CHECKING:
     from trainer.planning.plan import Plan
+    from trainer.planning.trial import Times
 
 _CAPTION = "x" * 200
 """Stands for the captions where there are none yet: one of 200 letters."""
@@ -35,8 +36,8 @@ def command(args: argparse.Namespace, say: Callable[[str], None]) -> Exit:
     from trainer.planning.report import facts, lines  # imports torch
 
     asked = _asked(args)
-    plan, seconds = _planned(args, asked)
-    found = facts(plan, asked.per_epoch, seconds)
+    plan, times = _planned(args, asked)
+    found = facts(plan, asked.per_epoch, times)
     say(json.dumps(found, indent=2) if args.json else "\n".join(lines(found)))
     return Exit.FINISHED
 
@@ -73,15 +74,15 @@ def _asked(args: argparse.Namespace) -> _Asked:
     return _Asked(args.base, config, pictures, sum(repeats_in_epoch(pictures, held)), Path.cwd())
 
 
-def _planned(args: argparse.Namespace, asked: _Asked) -> tuple[Plan, float | None]:
-    """The plan, and the seconds of a step where they are tried out. Raises DoesNotFit."""
+def _planned(args: argparse.Namespace, asked: _Asked) -> tuple[Plan, Times | None]:
+    """The plan, and what its parts take where they are tried out. Raises DoesNotFit."""
     from trainer.model.device import pick_device, pick_numbers
     from trainer.planning.architecture import read_architecture
     from trainer.planning.disk import check_disk
     from trainer.planning.memory import Load
     from trainer.planning.plan import make_plan
     from trainer.planning.room import numbers_of_card, room_of, room_of_card
-    from trainer.planning.trial import try_step
+    from trainer.planning.trial import try_out
 
     base, config = read_architecture(asked.base), asked.config
     load = Load.of(asked.pictures, asked.per_epoch, config)
@@ -91,4 +92,4 @@ def _planned(args: argparse.Namespace, asked: _Asked) -> tuple[Plan, float | Non
     numbers = pick_numbers(config.precision, device)
     plan = make_plan(base, load, numbers, room_of(device))
     check_disk(plan.disk(asked.per_epoch), shutil.disk_usage(asked.folder).free)
-    return plan, try_step(base, load, numbers, device, plan.ways) if args.trial else None
+    return plan, try_out(base, load, numbers, device, plan.ways) if args.trial else None

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from trainer.contract.estimates import estimate
 from trainer.planning.plan import Plan
 from trainer.planning.room import gigabytes
+from trainer.planning.trial import Times
 
 CELLS = 10
 """Of a bar: it fits on a phone beside its name and size."""
 
 
-def facts(plan: Plan, per_epoch: int, seconds_per_step: float | None) -> dict[str, Any]:
+def facts(plan: Plan, per_epoch: int, times: Times | None) -> dict[str, Any]:
     """Plain values, ready for JSON: bytes, seconds, multiplications and additions."""
     size = estimate(per_epoch, plan.load.config)
     held, way, disk = plan.held, plan.ways.now, plan.disk(per_epoch)
@@ -39,8 +41,8 @@ def facts(plan: Plan, per_epoch: int, seconds_per_step: float | None) -> dict[st
         "epochs": size.epochs,
         "flops_per_step": round(plan.flops),
         "flops": round(plan.flops * size.steps),
-        "seconds_per_step": seconds_per_step,
-        "seconds": None if seconds_per_step is None else seconds_per_step * size.steps,
+        "times": times and dataclasses.asdict(times),
+        "seconds": times and times.whole(plan.load, size),
         "disk": {
             "checkpoints": round(disk.checkpoints),
             "states": round(disk.states),
@@ -66,10 +68,10 @@ def lines(found: dict[str, Any]) -> list[str]:
         f"Work: {found['steps']} steps in {found['epochs']} epochs, {found['flops_per_step'] / 1e12:.3g} TFLOP a step, "
         f"{found['flops'] / 1e15:.3g} PFLOP in all"
     )
-    if found["seconds"] is not None:
+    if found["times"] is not None:
         told.append(
-            f"Time: {found['seconds_per_step']:.2f} s a step, {duration(found['seconds'])} for all; "
-            "loading, encoding, checkpoints and samples come on top"
+            f"Time: {found['times']['step']:.2f} s a step, {duration(found['seconds'])} for all with pictures and "
+            "samples; loading the base comes on top"
         )
     disk = found["disk"]
     told.append(

@@ -1,42 +1,107 @@
-"""How long a step takes on a device, tried out: a few real steps of a UNet of the job's shape, the planned way."""
+"""How long the parts of a training take on a device, tried out on stand-ins of the job's shape."""
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 
-from trainer.model.device import Numbers, device_errors, prepare_device
+from trainer.contract.estimates import Estimate
+from trainer.contract.limits import LATENT_FACTOR
+from trainer.model.device import Numbers, device_errors, prepare_device, release_cached
 from trainer.model.lora import attach_lora
 from trainer.planning.architecture import Architecture
 from trainer.planning.memory import Load
-from trainer.planning.stand_in import random_base, random_set
+from trainer.planning.stand_in import random_base, random_part, random_set
 from trainer.planning.way import Ways
+from trainer.sampling.conditioning import TOGETHER
 from trainer.training.learner import Learner
 
-STEPS = 3
-"""Steps that are timed, after one in which kernels are chosen."""
+RUNS = 3
+"""Times that each part is timed, after once in which kernels are chosen."""
 LIMIT = 60.0
-"""Seconds after which no further step is begun: a CPU may take minutes for one."""
+"""Seconds after which a part is not tried again: a CPU may take minutes for once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Seconds of a training's parts."""
+
+    step: float
+    """An optimizer step."""
+    denoising: float
+    """One denoising step of the samples that are drawn at once."""
+    decoding: float
+    """A sample's latents to its pixels."""
+    encoding: float
+    """A picture's pixels to its latents."""
+
+    def whole(self, load: Load, size: Estimate) -> float:
+        """Of the whole training, but for loading the base; files are written meanwhile."""
+        config = load.config
+        rounds = math.ceil(config.sample_count / TOGETHER)
+        samples = rounds * config.sample_steps * self.denoising + config.sample_count * self.decoding
+        views = load.images * (2 if config.flip else 1)
+        return size.steps * self.step + size.checkpoints * samples + views * self.encoding
+
+
+def try_out(base: Architecture, load: Load, numbers: Numbers, device: torch.device, ways: Ways) -> Times:
+    """Try every part. Text encoders that are trained are left out. Raises OutOfMemory."""
+    step = try_step(base, load, numbers, device, ways)
+    release_cached(device)
+    with torch.random.fork_rng(devices=[]), device_errors(load.pictures), torch.no_grad():
+        torch.manual_seed(0)
+        denoising = _try_denoising(base, load, numbers, device)
+        release_cached(device)
+        vae = random_part(base, "vae", torch.float32, device)
+        side = load.config.resolution
+        pixels = torch.rand(1, 3, side, side, device=device)
+        latents = torch.randn(1, 4, side // LATENT_FACTOR, side // LATENT_FACTOR, device=device)
+        encoding = _median(lambda: vae.encode(pixels).latent_dist.mean, device)
+        decoding = _median(lambda: vae.decode(latents, return_dict=False)[0], device)
+    return Times(step, denoising, decoding, encoding)
 
 
 def try_step(base: Architecture, load: Load, numbers: Numbers, device: torch.device, ways: Ways) -> float:
-    """Seconds of an optimizer step. Text encoders that are trained are left out. Raises OutOfMemory."""
-    config = load.config.with_overrides({"text_encoder_1": False, "text_encoder_2": False})
+    """Seconds of an optimizer step, done the planned way. Raises OutOfMemory."""
     prepare_device(device)
     with torch.random.fork_rng(devices=[]), device_errors(load.pictures):
         torch.manual_seed(0)
-        model = random_base(base, numbers, device)
-        data = random_set(base, config, load.pictures, load.chunks, numbers, device)
-        learner = Learner(model, attach_lora(model, config, 0, dtype=numbers.lora), data, config, numbers, ways=ways)
-        batches = [tuple(range(load.pictures))] * config.gradient_accumulation
-        begun, seconds = time.perf_counter(), []
-        for step in range(1, STEPS + 2):
-            before = time.perf_counter()
-            learner.step(batches, step, 1.0)
-            bool(learner.tally.sound)  # waits for the device
-            seconds.append(time.perf_counter() - before)
-            if time.perf_counter() - begun > LIMIT:
-                break
+        learner = _learner(base, load, numbers, device, ways)
+        batches = [tuple(range(load.pictures))] * load.config.gradient_accumulation
+        return _median(lambda: learner.step(batches, 1, 1.0), device)
+
+
+def _try_denoising(base: Architecture, load: Load, numbers: Numbers, device: torch.device) -> float:
+    config = load.config
+    rows = min(TOGETHER, max(1, config.sample_count)) * (2 if config.sample_guidance > 1 else 1)
+    unet = _learner(base, load, numbers, device, Ways()).unet.eval()
+    seen = random_set(base, config, rows, 1, numbers, device).batch(range(rows), 1, 0)
+    told = {"text_embeds": seen.pooled.to(numbers.base), "time_ids": seen.time_ids}
+    latents, text = seen.latents.to(numbers.base), seen.text.to(numbers.base)
+    return _median(lambda: unet(latents, 500, encoder_hidden_states=text, added_cond_kwargs=told), device)
+
+
+def _learner(base: Architecture, load: Load, numbers: Numbers, device: torch.device, ways: Ways) -> Learner:
+    config = load.config.with_overrides({"text_encoder_1": False, "text_encoder_2": False})
+    model = random_base(base, numbers, device)
+    data = random_set(base, config, load.pictures, load.chunks, numbers, device)
+    return Learner(model, attach_lora(model, config, 0, dtype=numbers.lora), data, config, numbers, ways=ways)
+
+
+def _median(work: Callable[[], object], device: torch.device) -> float:
+    """Median seconds of the work, what the device has to do for it included."""
+    begun, seconds = time.perf_counter(), []
+    for _ in range(1 + RUNS):
+        before = time.perf_counter()
+        work()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        seconds.append(time.perf_counter() - before)
+        if time.perf_counter() - begun > LIMIT:
+            break
     return statistics.median(seconds[1:] or seconds)

@@ -26,7 +26,7 @@ def main():
     ways = Ways(Way(asked["most_pictures"], frozenset(asked["recomputed"])), None, True)
     # What torch and the libraries take once, at their first work, is none of the job's.
     small = config.with_overrides({"resolution": 64, "batch_size": 1})
-    trial.STEPS = 1
+    trial.RUNS = 1
     trial.try_step(shape(), load_of(small), numbers, device, Ways())
     before = resident()
     Path("/proc/self/clear_refs").write_text("5")

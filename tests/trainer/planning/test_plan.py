@@ -178,7 +178,11 @@ def test_a_trial_tells_the_time(tiny_sdxl, capsys):
     arguments = ["--pictures", "2", "--batch", "1", "--base", str(tiny_sdxl), "--set", "resolution=64"]
     assert main(["plan", *arguments, "--json", "--device", "cpu"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["seconds"] == pytest.approx(found["seconds_per_step"] * found["steps"])
+    parts = found["times"]
+    assert all(seconds > 0 for seconds in parts.values())
+    # Two rounds of two samples at each checkpoint, by the default preset; preservation shows no picture twice here.
+    drawn = found["checkpoints"] * (2 * 30 * parts["denoising"] + 4 * parts["decoding"])
+    assert found["seconds"] == pytest.approx(found["steps"] * parts["step"] + drawn + 2 * parts["encoding"])
 
 
 def test_a_job_that_does_not_fit_ends_before_its_base_is_loaded(tiny_sdxl, tmp_path, monkeypatch):
