@@ -23,6 +23,9 @@ from trainer.machine import describe
 from trainer.model.device import prepare_device, release_cached
 from trainer.toy.assets import base_folder
 
+JOB_STEPS = 8
+"""Steps of a whole job, for each timed step of a variant."""
+
 
 def run_bench(subject: Subject, batches: Sequence[int], runs: int, command: str) -> Report:
     """Measure everything, with a bar on stderr; `runs` are the timed steps of each variant."""
@@ -38,7 +41,7 @@ def run_bench(subject: Subject, batches: Sequence[int], runs: int, command: str)
             bar.set_description(f"batch {together[0].batch}")
             rows += measure(together, subject, flops, rate, runs)
     with _work() as work:
-        figures = [*caching(subject, work), *_of_jobs(subject, work, 4 * runs)]
+        figures = [*caching(subject, work), *_of_jobs(subject, work, JOB_STEPS * runs)]
     profiles = _profiles(subject, about)
     return Report(
         model=subject.name,

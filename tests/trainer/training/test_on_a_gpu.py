@@ -1,0 +1,77 @@
+"""What only a card can show: run with `-m gpu`."""
+
+import pytest
+import torch
+
+from tests.trainer.training.learning import make_learner, pictures
+from trainer.bench.steps import make_learner as full_size
+from trainer.bench.subject import Subject
+from trainer.model.checkpointing import checkpoint_units, units
+from trainer.model.compiling import compile_blocks
+from trainer.model.layout import choose_layout
+from trainer.planning.room import room_of
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA card"),
+    pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning"),
+]
+PLAN = [[(0, 1, 2)], [(2, 3, 0)], [(1, 3, 2)]]
+
+
+def losses(fast=lambda learner: None, **settings):
+    card = torch.device("cuda", 0)
+    learner = make_learner(pictures(device=card), device=card, preservation_weight=1.0, **settings)
+    fast(learner)
+    told = []
+    for step, batches in enumerate(PLAN, 1):
+        learner.step(batches, step, 1.0)
+        told.append(float(learner.tally.loss))
+    return told
+
+
+FAST = {
+    "compiled": lambda learner: compile_blocks(learner.unet, {3}),
+    "recomputed": lambda learner: checkpoint_units(learner.unet, units(learner.unet)),
+    "laid out": lambda learner: choose_layout(learner.unet, (8, 8), 3),
+}
+
+
+@pytest.mark.parametrize("way", FAST)
+@pytest.mark.parametrize(("precision", "bound"), [("fp32", 1e-3), ("bf16", 2**-7)])
+def test_a_fast_path_is_the_plain_one_within_rounding(way, precision, bound):
+    """TF32 has 10 bits, bf16 8."""
+    assert losses(FAST[way], precision=precision) == pytest.approx(losses(precision=precision), rel=bound)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "full-bf16"])
+def test_a_step_never_waits_for_the_card(precision):
+    card = torch.device("cuda", 0)
+    learner = make_learner(pictures(device=card), device=card, precision=precision, preservation_weight=1.0)
+    learner.step(PLAN[0], 1, 1.0)  # texts are encoded, kernels chosen
+    learner.step(PLAN[1], 2, 1.0)
+    learner.step(PLAN[2], 3, 1.0)
+    torch.cuda.synchronize(card)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for step, batches in enumerate(PLAN, 4):
+            learner.step(batches, step, 1.0)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.parametrize("checkpointing", ["off", "full"])
+def test_a_step_takes_the_memory_that_was_planned(checkpointing):
+    """SDXL's full size with random weights at 512 pixels, so that a card of 12 GB can run it: within 15 %."""
+    card = torch.device("cuda", 0)
+    subject = Subject("sdxl", card)
+    settings = {"resolution": 512, "batch_size": 2, "gradient_checkpointing": checkpointing}
+    plan = subject.plan(subject.config(**settings), room_of(card))
+    torch.cuda.empty_cache()
+    learner = full_size(subject, plan.ways, **settings)
+    assert all(torch.isfinite(weight).all() for weight in learner.weights.values())
+    learner.step([(0, 1)], 1, 1.0)
+    torch.cuda.reset_peak_memory_stats(card)
+    learner.step([(0, 1)], 2, 1.0)
+    assert plan.training == pytest.approx(torch.cuda.max_memory_allocated(card), rel=0.15)
