@@ -1,4 +1,5 @@
 # Two commands do everything: `make demo` and `make test`. Both make the virtual environment first.
+# `make bench` measures this machine; give it one that does nothing else.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -6,7 +7,7 @@ STAMP := $(VENV)/.installed
 # One more than the two cores of a small machine: many tests wait for processes rather than compute.
 WORKERS ?= 3
 
-.PHONY: demo test check clean
+.PHONY: demo test check bench clean
 
 demo: $(STAMP)
 	$(BIN)/python -m bot demo $(if $(ONCE),--once)
@@ -15,6 +16,11 @@ demo: $(STAMP)
 test: check
 	$(BIN)/python -m pytest -n $(WORKERS) -p tests.without_torch tests/bot $(ARGS)
 	$(BIN)/python -m pytest -n $(WORKERS) --ignore tests/bot $(ARGS)
+
+# The trainer's section of docs/BENCHMARKS.md for this machine is written anew.
+bench: $(STAMP)
+	mkdir -p bench-out
+	$(BIN)/python -m trainer bench --json bench-out/trainer.json --page docs/BENCHMARKS.md $(ARGS)
 
 check: $(STAMP)
 	$(BIN)/ruff check bot trainer tests
@@ -27,4 +33,4 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $(STAMP)
 
 clean:
-	rm -rf $(VENV) demo-out .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf $(VENV) demo-out bench-out .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
