@@ -111,9 +111,10 @@ def planned_time(subject: Subject, base: Path, pictures: Path, work: Path) -> Fi
     count = len(list(pictures.glob("*.png")))
     named = tuple(PictureSpec(file=f"{number:064x}.png", caption="x" * 100) for number in range(count))
     load = Load.of(named, count, config)
-    times = try_out(subject.architecture, load, subject.numbers, subject.device, Ways())
+    size = estimate(count, config)
+    times = try_out(subject.architecture, load, subject.numbers, subject.device, Ways(), size.steps)
     taken = seconds_of_a_job(base, pictures, work / "jobs", str(subject.device), **settings)
-    planned = times.whole(load, estimate(count, config))
+    planned = times.whole(load, size)
     return Figure("a job's time: planned / measured", planned / taken, "x", f"{taken:.0f} s once its base was loaded")
 
 

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from trainer.bench.costs import Figure, caching, whole_jobs
 from trainer.bench.page import Report, versions
 from trainer.bench.profiling import Cost, largest_costs
-from trainer.bench.steps import ABOUT, Row, Variant, flops_of_a_picture, make_step, measure, variants
+from trainer.bench.steps import ABOUT, Flops, Row, Variant, make_step, measure, variants
 from trainer.bench.subject import Subject
 from trainer.bench.timing import matmul_rate
 from trainer.machine import describe
@@ -33,7 +33,8 @@ def run_bench(subject: Subject, batches: Sequence[int], runs: int, command: str)
     on_gpu = device.type == "cuda"
     prepare_device(device)
     rate = matmul_rate(device, subject.numbers.base)
-    flops = flops_of_a_picture(subject)
+    flops = Flops.of(subject)
+    torch.backends.cudnn.benchmark = True  # for the plain loop as well
     about = ABOUT if ABOUT in batches else batches[-1]
     rows: list[Row] = []
     with tqdm(_in_turn(list(variants(batches, on_gpu=on_gpu, about=about)), on_gpu=on_gpu)) as bar:
@@ -51,7 +52,7 @@ def run_bench(subject: Subject, batches: Sequence[int], runs: int, command: str)
         day=datetime.now(UTC).date().isoformat(),
         versions=versions(),
         matmul_tflops=rate / 1e12,
-        flops_of_a_picture=flops,
+        flops_of_a_picture=flops.ours,
         rows=rows,
         figures=figures,
         profiles=profiles,

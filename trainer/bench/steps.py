@@ -14,16 +14,14 @@ import torch
 from trainer.bench.plain import PlainLoop
 from trainer.bench.subject import Subject
 from trainer.bench.timing import seconds, wait_for
-from trainer.contract.limits import LATENT_FACTOR
 from trainer.errors import DoesNotFit, OutOfMemory
-from trainer.model.compiling import compile_blocks
 from trainer.model.device import prepare_device, release_cached
-from trainer.model.layout import choose_layout
 from trainer.model.lora import attach_lora
 from trainer.planning.room import room_of_card
 from trainer.planning.simulate import simulate
 from trainer.planning.way import Way, Ways
 from trainer.training.learner import Learner
+from trainer.training.tuning import kinds_of, tune
 
 BATCHES = (1, 2, 4, 5, 8)
 ABOUT = 5
@@ -47,6 +45,20 @@ class Variant:
 
 
 @dataclass(frozen=True, slots=True)
+class Flops:
+    """Floating-point operations of one picture's step."""
+
+    ours: float
+    plain: float
+    """Of the plain loop, whose LoRA has fewer layers."""
+
+    @classmethod
+    def of(cls, subject: Subject) -> Flops:
+        """Reckoned from the subject's shape."""
+        return cls(flops_of_a_picture(subject), flops_of_a_picture(subject, targets="attention"))
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """What a variant came to."""
 
@@ -55,7 +67,7 @@ class Row:
     seconds_per_step: float = 0.0
     images_per_second: float = 0.0
     tflops: float = 0.0
-    """10^12 floating-point operations a second that the model needs; recomputed ones do not count."""
+    """10^12 floating-point operations a second that the model needs (see `Flops`); recomputed blocks do not count."""
     share: float = 0.0
     """Of the device's measured rate of a large product of matrices."""
     peak_bytes: int = 0
@@ -93,10 +105,10 @@ class Ready:
     first_step_seconds: float
 
 
-def measure(together: Sequence[Variant], subject: Subject, flops: float, rate: float, runs: int) -> list[Row]:
+def measure(together: Sequence[Variant], subject: Subject, flops: Flops, rate: float, runs: int) -> list[Row]:
     """Rows of variants that are run in turn, so that a busy machine slows all of them alike.
 
-    `flops` is what one picture takes, `rate` the device's FLOP a second. On a GPU, which nobody else uses and which has
+    `rate` is the device's FLOP a second. On a GPU, which nobody else uses and which has
     no room for several, give one variant at a time: then its peak of memory is its own.
     """
     gc.collect()
@@ -129,9 +141,9 @@ def _begin(variant: Variant, subject: Subject) -> Ready:
     return Ready(variant, step, planned, time.perf_counter() - begun)
 
 
-def _row(ready: Ready, taken: float, flops: float, rate: float, peak: int) -> Row:
+def _row(ready: Ready, taken: float, flops: Flops, rate: float, peak: int) -> Row:
     batch = ready.variant.batch
-    achieved = batch * flops / taken
+    achieved = batch * (flops.plain if ready.variant.is_plain else flops.ours) / taken
     return Row(
         name=ready.variant.name,
         batch=batch,
@@ -172,18 +184,14 @@ def make_learner(subject: Subject, ways: Ways | None = None, **settings: Any) ->
     prepare_device(subject.device)
     base = subject.base()
     data = subject.pictures(config, config.batch_size)
+    kinds = kinds_of([tuple(range(config.batch_size))], data.buckets, ways.now)
+    tune(base.unet, kinds, config, subject.device, steps=0)
     weights = attach_lora(base, config, 0, dtype=subject.numbers.lora)
-    side = config.resolution // LATENT_FACTOR
-    if subject.device.type == "cuda":
-        torch.backends.cudnn.benchmark = True
-        choose_layout(base.unet, (side, side), max(ways.now.sizes(config.batch_size)))
-    if config.compile == "on":
-        compile_blocks(base.unet, {config.batch_size})
     return Learner(base, weights, data, config, subject.numbers, ways=ways)
 
 
-def flops_of_a_picture(subject: Subject) -> float:
+def flops_of_a_picture(subject: Subject, **settings: Any) -> float:
     """Floating-point operations of one picture's step: forward and backward pass, nothing recomputed but what flash
     attention recomputes of itself (2.6 % of SDXL's).
     """
-    return simulate(subject.architecture, subject.config(batch_size=1), subject.numbers).one.flops
+    return simulate(subject.architecture, subject.config(batch_size=1, **settings), subject.numbers).one.flops

@@ -16,6 +16,7 @@ from trainer.cli.train import settings_of
 from trainer.contract.config import TrainConfig
 from trainer.contract.epoch import held_back, repeats_in_epoch
 from trainer.contract.errors import InvalidJob
+from trainer.contract.estimates import estimate
 from trainer.contract.exits import Exit
 from trainer.contract.folder import JobFolder
 from trainer.contract.presets import PRESET_OF, find_preset
@@ -92,4 +93,5 @@ def _planned(args: argparse.Namespace, asked: _Asked) -> tuple[Plan, Times | Non
     numbers = pick_numbers(config.precision, device)
     plan = make_plan(base, load, numbers, room_of(device))
     check_disk(plan.disk(asked.per_epoch), shutil.disk_usage(asked.folder).free)
-    return plan, try_out(base, load, numbers, device, plan.ways) if args.trial else None
+    steps = estimate(asked.per_epoch, config).steps
+    return plan, try_out(base, load, numbers, device, plan.ways, steps) if args.trial else None

@@ -8,7 +8,7 @@ On a CPU the layout stays as it is: there a run must not depend on what a clock 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from diffusers import UNet2DConditionModel
@@ -20,12 +20,12 @@ ROUNDS = 5
 
 
 def choose_layout(unet: UNet2DConditionModel, size: Sequence[int], pictures: int) -> torch.memory_format:
-    """Lay the UNet's weights as its largest residual block is fastest, and return that layout.
+    """Lay the frozen UNet's weights as its costliest residual block is fastest, and return that layout.
 
     `size` is the width and height of the latents, `pictures` how many go through the UNet at once.
     """
-    block = max((part for part in unet.modules() if isinstance(part, ResnetBlock2D)), key=_work)
-    sides = (max(1, size[1] // 2), max(1, size[0] // 2))
+    block, shrunk = max(_blocks(unet), key=_work)
+    sides = (max(1, size[1] // shrunk), max(1, size[0] // shrunk))
     seen = torch.randn(pictures, block.in_channels, *sides, device=unet.device).to(unet.dtype)
     known = torch.randn(pictures, block.time_emb_proj.in_features, device=unet.device).to(unet.dtype)
     seconds: dict[torch.memory_format, float] = {}
@@ -39,8 +39,19 @@ def choose_layout(unet: UNet2DConditionModel, size: Sequence[int], pictures: int
     return chosen
 
 
-def _work(block: ResnetBlock2D) -> int:
-    return int(block.in_channels) * int(block.out_channels)
+def _blocks(unet: UNet2DConditionModel) -> Iterator[tuple[ResnetBlock2D, int]]:
+    """Residual blocks, and by how much the sides of what they see are shorter than the latents'."""
+    deepest = len(unet.config.block_out_channels) - 1
+    for path, part in unet.named_modules():
+        if isinstance(part, ResnetBlock2D):
+            stage, number, *_ = path.split(".")
+            depth = {"down_blocks": int(number), "up_blocks": deepest - int(number)} if number.isdigit() else {}
+            yield part, 2 ** depth.get(stage, deepest)
+
+
+def _work(found: tuple[ResnetBlock2D, int]) -> float:
+    block, shrunk = found
+    return int(block.in_channels) * int(block.out_channels) / shrunk**2
 
 
 def _seconds(block: ResnetBlock2D, seen: Tensor, known: Tensor) -> float:

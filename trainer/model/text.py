@@ -15,6 +15,7 @@ from torch import Tensor
 
 from trainer.model.base import BaseModel
 from trainer.model.chunks import Chunk, Sections, chunks_of, padded, plain
+from trainer.model.device import send
 
 
 @torch.no_grad()
@@ -67,7 +68,7 @@ def _encode(tokenizer: Any, encoder: Any, prompts: Sequence[Sections], chunks: i
         rows += [padded(tokenizer, chunk) for chunk in (*own, *[[]] * (chunks - len(own)))]
     ids = torch.tensor([[token for token, _ in row] for row in rows], dtype=torch.long)
     weights = torch.tensor([[weight for _, weight in row] for row in rows], dtype=torch.float32)
-    output = encoder(ids.to(encoder.device), output_hidden_states=True)
+    output = encoder(send(ids, encoder.device), output_hidden_states=True)
     hidden = emphasised(output.hidden_states[-2], weights)
     return hidden.reshape(len(prompts), -1, hidden.shape[-1]), output[0][::chunks]
 

@@ -57,7 +57,8 @@ class Load:
         again = max(1, round(config.preservation_share * batch)) if config.preservation_weight else 0
         longest = max((len(picture.caption) for picture in pictures), default=1)
         chunks = min(int(config.caption_tokens) // CHUNK, math.ceil(longest / _LETTERS / CHUNK))
-        own = math.ceil(batch / processes)
+        # The share is cut from the whole step, so a batch of it may be one process's alone.
+        own = min(batch, math.ceil(batch * config.gradient_accumulation / processes))
         return cls(pictures=own, again=min(again, own), images=len(pictures), chunks=max(1, chunks), config=config)
 
     def with_config(self, config: TrainConfig) -> Load:
@@ -77,7 +78,9 @@ class Held:
     base: float
     """The UNet, and text encoders that are still asked."""
     encoders: float
-    """Text encoders that come only for samples."""
+    """Text encoders that come only for samples …"""
+    asked: float
+    """… or that are asked all the time, which `base` counts in."""
     lora: float
     """The LoRA's weights and averages."""
     optimizer: float
@@ -104,6 +107,7 @@ def held_of(base: Architecture, simulation: Simulation, load: Load, numbers: Num
     return Held(
         base=simulation.unet_weights * weight + vae + encoders * stay,
         encoders=encoders * (not stay),
+        asked=encoders * stay,
         lora=trained * lora + averages,
         optimizer=optimizer_bytes(config.optimizer, simulation, lora),
         gradients=trained * lora,
@@ -161,9 +165,8 @@ def decoding_bytes(base: Architecture, load: Load, held: Held, room: float) -> f
 
 def encoding_bytes(base: Architecture, load: Load, held: Held, *, on_gpu: bool) -> float:
     """Most bytes while pictures and texts are encoded: on a GPU the UNet is not there yet."""
-    weights = held.encoders or held.base
     if on_gpu:
-        return weights + held.data + vae_bytes(base, load.config.resolution, "encode")
+        return held.encoders + held.asked + held.data + vae_bytes(base, load.config.resolution, "encode")
     return held.base + held.data + vae_bytes(base, load.config.resolution, "encode") - _count(base, "vae") * 4
 
 

@@ -20,6 +20,7 @@ from trainer.planning.stand_in import random_base, random_part, random_set
 from trainer.planning.way import Ways
 from trainer.sampling.conditioning import TOGETHER
 from trainer.training.learner import Learner
+from trainer.training.tuning import kinds_of, tune
 
 RUNS = 3
 """Times that each part is timed, after once in which kernels are chosen."""
@@ -49,13 +50,18 @@ class Times:
         return size.steps * self.step + size.checkpoints * samples + views * self.encoding
 
 
-def try_out(base: Architecture, load: Load, numbers: Numbers, device: torch.device, ways: Ways) -> Times:
-    """Try every part. Text encoders that are trained are left out. Raises OutOfMemory."""
-    step = try_step(base, load, numbers, device, ways)
+def try_out(
+    base: Architecture, load: Load, numbers: Numbers, device: torch.device, ways: Ways, steps: int = 0
+) -> Times:
+    """Try every part of a run of so many steps: long ones are compiled on a GPU, once, which is not counted in.
+
+    Text encoders that are trained are left out. Raises OutOfMemory.
+    """
+    step = try_step(base, load, numbers, device, ways, steps)
     release_cached(device)
     with torch.random.fork_rng(devices=[]), device_errors(load.pictures), torch.no_grad():
         torch.manual_seed(0)
-        denoising = _try_denoising(base, load, numbers, device)
+        denoising = _try_denoising(base, load, numbers, device, steps)
         release_cached(device)
         vae = random_part(base, "vae", torch.float32, device)
         side = load.config.resolution
@@ -66,42 +72,45 @@ def try_out(base: Architecture, load: Load, numbers: Numbers, device: torch.devi
     return Times(step, denoising, decoding, encoding)
 
 
-def try_step(base: Architecture, load: Load, numbers: Numbers, device: torch.device, ways: Ways) -> float:
+def try_step(
+    base: Architecture, load: Load, numbers: Numbers, device: torch.device, ways: Ways, steps: int = 0
+) -> float:
     """Seconds of an optimizer step, done the planned way. Raises OutOfMemory."""
     prepare_device(device)
     with torch.random.fork_rng(devices=[]), device_errors(load.pictures):
         torch.manual_seed(0)
-        learner = _learner(base, load, numbers, device, ways)
+        learner = _learner(base, load, numbers, device, ways, steps)
         batches = [tuple(range(load.pictures))] * load.config.gradient_accumulation
         return _median(lambda: learner.step(batches, 1, 1.0), device)
 
 
-def _try_denoising(base: Architecture, load: Load, numbers: Numbers, device: torch.device) -> float:
+def _try_denoising(base: Architecture, load: Load, numbers: Numbers, device: torch.device, steps: int) -> float:
     config = load.config
     rows = min(TOGETHER, max(1, config.sample_count)) * (2 if config.sample_guidance > 1 else 1)
-    unet = _learner(base, load, numbers, device, Ways()).unet.eval()
+    unet = _learner(base, load, numbers, device, Ways(), steps).unet.eval()
     seen = random_set(base, config, rows, 1, numbers, device).batch(range(rows), 1, 0)
     told = {"text_embeds": seen.pooled.to(numbers.base), "time_ids": seen.time_ids}
     latents, text = seen.latents.to(numbers.base), seen.text.to(numbers.base)
     return _median(lambda: unet(latents, 500, encoder_hidden_states=text, added_cond_kwargs=told), device)
 
 
-def _learner(base: Architecture, load: Load, numbers: Numbers, device: torch.device, ways: Ways) -> Learner:
+def _learner(base: Architecture, load: Load, numbers: Numbers, device: torch.device, ways: Ways, steps: int) -> Learner:
     config = load.config.with_overrides({"text_encoder_1": False, "text_encoder_2": False})
     model = random_base(base, numbers, device)
     data = random_set(base, config, load.pictures, load.chunks, numbers, device)
+    tune(model.unet, kinds_of([tuple(range(load.pictures))], data.buckets, ways.now), config, device, steps)
     return Learner(model, attach_lora(model, config, 0, dtype=numbers.lora), data, config, numbers, ways=ways)
 
 
 def _median(work: Callable[[], object], device: torch.device) -> float:
     """Median seconds of the work, what the device has to do for it included."""
-    begun, seconds = time.perf_counter(), []
+    seconds: list[float] = []
     for _ in range(1 + RUNS):
         before = time.perf_counter()
         work()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         seconds.append(time.perf_counter() - before)
-        if time.perf_counter() - begun > LIMIT:
+        if sum(seconds[1:]) > LIMIT:
             break
-    return statistics.median(seconds[1:] or seconds)
+    return statistics.median(seconds[1:])

@@ -33,7 +33,7 @@ class Ways:
 
     now: Way = Way()
     frugal: Way | None = None
-    """Taken once, where the device's memory runs out in the first step."""
+    """Taken once, where the device's memory runs out before a step with a whole batch is done."""
     is_planned: bool = False
     """False where nobody has planned: then the settings are taken at their word."""
 
@@ -43,7 +43,7 @@ class Ways:
         return Ways(self.frugal, None, self.is_planned)
 
     def settled(self) -> Ways:
-        """After a whole step."""
+        """After a step with a whole batch."""
         return replace(self, frugal=None) if self.frugal else self
 
     def to_json(self) -> dict[str, Any]:

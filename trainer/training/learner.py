@@ -82,12 +82,15 @@ class Learner:
             total = self._gradients(batches, step)
             total = self._team.sum(self.weights.values(), total)
             self.tally.add(total, self._update(share))
-            self._ways = self._ways.settled()
+            if max(map(len, batches)) >= self._config.batch_size:
+                # A bucket's smaller last batch proves nothing of a whole one.
+                self._ways = self._ways.settled()
 
     def _gradients(self, batches: Sequence[Batch], step: int) -> Tensor:
         """Add up the gradients of this process's share of a step, and return the loss, summed (a scalar).
 
-        Where the device's memory runs out in the first step, and the plan has a way that needs less, that one is taken
+        Where the device's memory runs out before a step with a whole batch is done, and the plan has a way that needs
+        less, that one is taken
         from then on: nothing of the step has happened yet, so it is done again as if for the first time.
         """
         try:

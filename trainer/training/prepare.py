@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,6 @@ from trainer.contract.cache import CacheOptions
 from trainer.contract.config import TrainConfig
 from trainer.contract.errors import InvalidJob
 from trainer.contract.estimates import total_steps
-from trainer.contract.limits import LATENT_FACTOR
 from trainer.contract.spec import JobSpec
 from trainer.data.caption import tags_change
 from trainer.data.dataset import TrainingSet, encode_all
@@ -22,18 +20,15 @@ from trainer.data.latents import LatentEncoder
 from trainer.data.sampler import Sampler
 from trainer.data.texts import texts_for, trains_text
 from trainer.model.base import BaseModel, load_base
-from trainer.model.compiling import compile_blocks, is_worth_compiling
 from trainer.model.device import Numbers, device_errors, pick_numbers, prepare_device, release_cached
-from trainer.model.layout import choose_layout
 from trainer.model.lora import attach_lora
 from trainer.parallel.team import Team
 from trainer.planning.way import Way, Ways
 from trainer.training.learner import Learner
 from trainer.training.lifeline import LOADING
 from trainer.training.objective.diffusion import as_configured
+from trainer.training.tuning import kinds_of, tune
 
-FEW_KINDS = 4
-"""Up to so many kinds of batches (size and number of pictures) cuDNN's trials are soon made up for."""
 _CPU = torch.device("cpu")
 
 
@@ -91,23 +86,16 @@ def prepare(
         _put_away_encoders(base, config, device)
         base.unet.to(device)
         progress.doing("attaching the LoRA")
-        weights = attach_lora(base, config, config.seed, dtype=numbers.lora)
         _tune(base, data, config, device, ways.now)
+        weights = attach_lora(base, config, config.seed, dtype=numbers.lora)
         return Prepared(base, numbers, data, Learner(base, weights, data, config, numbers, team, ways))
 
 
 def _tune(base: BaseModel, data: TrainingSet, config: TrainConfig, device: torch.device, way: Way) -> None:
-    """Fit the UNet to the device and to the batches to come; changes no result but for rounding."""
     sampler = Sampler.of(data.buckets, data.repeats, config)
     batches = [batch for step in sampler.epoch(1) for batch in step]
-    kinds = Counter((data.buckets[batch[0]], pictures) for batch in batches for pictures in way.sizes(len(batch)))
-    if device.type == "cuda":
-        # cuDNN tries its algorithms anew for each size of a convolution.
-        torch.backends.cudnn.benchmark = len(kinds) <= FEW_KINDS
-        [((bucket, pictures), _)] = kinds.most_common(1)
-        choose_layout(base.unet, (bucket.width // LATENT_FACTOR, bucket.height // LATENT_FACTOR), pictures)
-    if is_worth_compiling(config, device, total_steps(sampler.steps_per_epoch, config)):
-        compile_blocks(base.unet, kinds)
+    kinds = kinds_of(batches, data.buckets, way)
+    tune(base.unet, kinds, config, device, total_steps(sampler.steps_per_epoch, config))
 
 
 def _put_away_encoders(base: BaseModel, config: TrainConfig, device: torch.device) -> None:

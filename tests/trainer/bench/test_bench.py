@@ -9,7 +9,7 @@ from trainer.__main__ import main
 from trainer.bench import steps, timing
 from trainer.bench.page import Report, updated
 from trainer.bench.plain import PlainLoop
-from trainer.bench.steps import Row, Variant, flops_of_a_picture, measure, variants
+from trainer.bench.steps import Flops, Row, Variant, flops_of_a_picture, measure, variants
 from trainer.bench.subject import Subject
 from trainer.contract.estimates import estimate
 from trainer.contract.spec import PictureSpec
@@ -49,11 +49,12 @@ def test_a_page_keeps_other_machines_and_replaces_its_own():
 
 def test_every_variant_is_measured_and_shares_are_of_the_rate():
     batch = [Variant("plain loop", 2, {"checkpointing": True}, is_plain=True), Variant("ours", 2)]
-    rows = measure(batch, TOY, flops=1e9, rate=1e11, runs=1)
+    rows = measure(batch, TOY, Flops(ours=1e9, plain=9e8), rate=1e11, runs=1)
     assert [row.name for row in rows] == ["plain loop", "ours"]
     for row in rows:
         assert row.images_per_second == pytest.approx(2 / row.seconds_per_step)
-        assert row.share == pytest.approx(1e9 * row.images_per_second / 1e11)
+        flops = 9e8 if row.name == "plain loop" else 1e9
+        assert row.share == pytest.approx(flops * row.images_per_second / 1e11)
 
 
 def test_what_does_not_fit_is_a_row_that_says_so(monkeypatch):
@@ -61,7 +62,7 @@ def test_what_does_not_fit_is_a_row_that_says_so(monkeypatch):
         raise torch.OutOfMemoryError
 
     monkeypatch.setattr(steps, "make_step", too_large)
-    [row] = measure([Variant("ours", 8)], TOY, flops=1.0, rate=1.0, runs=1)
+    [row] = measure([Variant("ours", 8)], TOY, Flops(1.0, 1.0), rate=1.0, runs=1)
     assert row.failed == "out of memory"
 
 

@@ -95,7 +95,7 @@ def test_only_long_runs_on_a_gpu_compile_by_themselves():
 @pytest.mark.parametrize(("choice", "compiles"), [("on", True), ("auto", False), ("off", False)])
 def test_a_job_compiles_where_it_is_told_to(small_sdxl, tmp_path, monkeypatch, choice, compiles):
     compiled = []
-    monkeypatch.setattr("trainer.training.prepare.compile_blocks", lambda _, kinds: compiled.append(dict(kinds)))
+    monkeypatch.setattr("trainer.training.tuning.compile_blocks", lambda _, kinds: compiled.append(dict(kinds)))
     channel = open_channel(tiny_job(tmp_path, small_sdxl, epochs=1, compile=choice))
     assert run_job(channel, device="cpu") == Exit.FINISHED
     assert bool(compiled) == compiles

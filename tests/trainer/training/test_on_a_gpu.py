@@ -8,7 +8,6 @@ from trainer.bench.steps import make_learner as full_size
 from trainer.bench.subject import Subject
 from trainer.model.checkpointing import checkpoint_units, units
 from trainer.model.compiling import compile_blocks
-from trainer.model.layout import choose_layout
 from trainer.planning.room import room_of
 
 pytestmark = [
@@ -34,7 +33,6 @@ def losses(fast=lambda learner: None, **settings):
 FAST = {
     "compiled": lambda learner: compile_blocks(learner.unet, {3}),
     "recomputed": lambda learner: checkpoint_units(learner.unet, units(learner.unet)),
-    "laid out": lambda learner: choose_layout(learner.unet, (8, 8), 3),
 }
 
 
