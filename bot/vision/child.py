@@ -38,6 +38,36 @@ def output_of(process: asyncio.subprocess.Process) -> asyncio.StreamReader:
     return process.stdout
 
 
+async def answer_once(command: Sequence[str], data: bytes, most: int, seconds: float) -> bytes:
+    """Start a worker for one question, `data`; what it answers, or had answered when it died, at most `most` bytes.
+
+    Raises TimeoutError; whatever happens the process is gone afterwards.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, env=worker_environment()
+    )
+    try:
+        answer, _ = await asyncio.wait_for(asyncio.gather(_read(process, most), _feed(process, data)), seconds)
+    finally:
+        await end_process(process)
+    return answer
+
+
+async def _feed(process: asyncio.subprocess.Process, data: bytes) -> None:
+    pipe = input_of(process)
+    with contextlib.suppress(ConnectionError):  # it died or answered without reading on
+        pipe.write(data)
+        await pipe.drain()
+    pipe.close()
+
+
+async def _read(process: asyncio.subprocess.Process, most: int) -> bytes:
+    answer = bytearray()
+    while len(answer) <= most and (part := await output_of(process).read(1 << 20)):
+        answer += part
+    return bytes(answer)
+
+
 async def end_process(process: asyncio.subprocess.Process) -> None:
     """End a worker at once, whatever it is doing; nothing when it has ended already.
 

@@ -37,10 +37,11 @@ class CannotUse(Exception):
         self.values = values
 
 
-def limit_resources(memory_bytes: int, seconds: int) -> None:
-    """Bound this process before it sees a byte: memory, CPU time, no core file, no file writes at all."""
+def limit_resources(memory_bytes: int, seconds: int | None = None) -> None:
+    """Bound this process before it sees a byte: memory, CPU time (None: not), no core file, no file writes at all."""
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds * 2 + 1, seconds * 2 + 1))  # of all threads together
+    if seconds is not None:
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds * 2 + 1, seconds * 2 + 1))  # of all threads together
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 
