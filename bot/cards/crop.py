@@ -19,7 +19,7 @@ def cuts_card(view: CutsView, sheet: bytes, said: str = "") -> Drawing:
     """All squares of a page: what stays bright is kept."""
     dataset = view.dataset
     file = FileToSend(sheet, f"squares-{dataset.id}.jpg", "Each picture with its square; the rest is dimmed")
-    now = {None: "the preset decides", 0: "**shapes are kept**", 1: "**squares are used**"}[dataset.square]
+    now = "**squares are used**" if view.used else "**shapes are kept**"
     head = f"## Squares\nWhat is dimmed would be cut away. The pictures themselves stay. Now: {now}."
     items: list[discord.ui.Item[Card]] = [text(head), _gallery(file), text("\n".join(_notes(view)))]
     if said:

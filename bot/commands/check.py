@@ -26,9 +26,16 @@ Interaction = discord.Interaction[Any]
 @app_commands.autocomplete(dataset=autocomplete_dataset)
 async def check(interaction: Interaction, dataset: str | None = None) -> None:
     """See what is wrong with the pictures, and mend it"""
+    await _check(interaction, (await chosen_dataset(interaction, dataset)).id)
+
+
+async def _pressed_check(interaction: Interaction, parts: list[str]) -> None:
+    await _check(interaction, int(parts[0]))
+
+
+async def _check(interaction: Interaction, dataset_id: int) -> None:
     services = bot_of(interaction).services
-    found = await chosen_dataset(interaction, dataset)
-    found = await services.quality.check(found.id, interaction.user.id)
+    found = await services.quality.check(dataset_id, interaction.user.id)
     services.wake_quality()
     services.wake_cards()
     await respond(interaction, f"The report is at the end of <#{found.thread_id}>.")
@@ -128,6 +135,7 @@ async def _show(interaction: Interaction, drawing: Drawing) -> None:
 
 ACTIONS: MappingProxyType[str, Action] = MappingProxyType(
     {
+        "check": _pressed_check,
         "report-drop": _drop,
         "report-undo": _undo,
         "report-page": _page,

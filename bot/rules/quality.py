@@ -32,7 +32,7 @@ NEAR_BORDER = 0.08
 """Share of the side: another face this close to the border can be cut away."""
 TOUCHES, CUTS = 0.03, -0.08
 """Room between face and border, in widths of the face: under the first it touches, under the second much is missing."""
-SAME, ALIKE = 0.88, 0.75
+SAME, ALIKE = 0.92, 0.75
 """Likeness (bot.vision.likeness) of one picture twice, and of two that are nearly the same."""
 
 
@@ -127,6 +127,8 @@ def _twins(twins: Sequence[Twin]) -> list[Finding]:
     if not worse:
         return []
     nearest = max(worse, key=lambda twin: twin.likeness)
+    if nearest.likeness < ALIKE:
+        return []
     turned = ", mirrored" if nearest.mirrored else ""
     mark = f" (= {nearest.number}{turned})"
     if nearest.likeness >= SAME:

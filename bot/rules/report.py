@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bot.rules.measures import Measures
+from bot.rules.plan import FEW_PICTURES
 from bot.rules.quality import Level, Verdict
 from trainer.contract.spec import Kind
 
-LEAST, ADVISED = 20, (50, 100)
-"""Pictures: at least, and what guides for SDXL faces advise."""
+ADVISED = (50, 100)
+"""Pictures that guides for SDXL faces advise."""
 ENOUGH_TO_JUDGE = 8
 """Under this many pictures nothing is said about their variety."""
 TOO_MANY_ALIKE = 0.7
@@ -73,8 +74,10 @@ def advice(kind: Kind, pictures: Sequence[Seen], batch_size: int) -> list[str]:
     count = len(pictures)
     good = sum(picture.verdict.level is not Level.RED for picture in pictures)
     found = []
-    if good < LEAST:
-        found.append(f"Add pictures: {good} of at least {LEAST} are usable; {ADVISED[0]} to {ADVISED[1]} are best.")
+    if good < FEW_PICTURES:
+        found.append(
+            f"Add pictures: {good} of at least {FEW_PICTURES} are usable; {ADVISED[0]} to {ADVISED[1]} are best."
+        )
     elif good < ADVISED[0]:
         found.append(f"{good} usable pictures will do; {ADVISED[0]} to {ADVISED[1]} give a better likeness.")
     if missing := [picture.number for picture in pictures if not picture.has_trigger]:

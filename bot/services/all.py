@@ -185,7 +185,7 @@ def _build(
     intake = Intake(store, pictures, Decoder(config.intake), config, clock)
     drawer = DatasetDrawer(store, datasets, captions, pictures, posts_taken=config.intake.message_content)
     painter, measurer = Painter(), Measurer()
-    quality, crops = Quality(store, pictures, config, painter, clock), Crops(store, pictures, painter)
+    quality, crops = Quality(store, pictures, config, painter, clock), Crops(store, pictures, config, painter)
     report_drawer = ReportDrawer(quality, crops)
     drawers: Mapping[CardKind, Drawer] = {
         "dataset": drawer.dataset,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bot.config import Config
 from bot.errors import NotFound
 from bot.rules import crop
 from bot.rules.crop import Move
@@ -44,6 +45,8 @@ class CutsView:
 
     dataset: Dataset
     cuts: tuple[Cut, ...]
+    used: bool
+    """Trainings use the squares; else they keep the pictures' shapes."""
     page: int
     pages: int
 
@@ -63,9 +66,10 @@ class CutView:
 class Crops:
     """Reads and changes squares; the pictures themselves stay as they are."""
 
-    def __init__(self, store: Store, files: FileStore, painter: Painter) -> None:
+    def __init__(self, store: Store, files: FileStore, config: Config, painter: Painter) -> None:
         self._store = store
         self._files = files
+        self._config = config.training
         self._painter = painter
 
     async def all(self, dataset_id: int, user_id: int, page: int = 0) -> CutsView:
@@ -76,7 +80,9 @@ class Crops:
         if not cuts:
             raise NotFound("There are no pictures yet. Add some first.")
         pages = -(-len(cuts) // PAGE)
-        return CutsView(dataset, tuple(cuts), max(0, min(page, pages - 1)), pages)
+        preset = self._config.config_for(self._config.preset_for(dataset.kind))
+        used = preset.square if dataset.square is None else bool(dataset.square)
+        return CutsView(dataset, tuple(cuts), used, max(0, min(page, pages - 1)), pages)
 
     async def boxes(self, dataset_id: int) -> dict[int, Box]:
         """The square of each picture, by its id."""

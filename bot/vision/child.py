@@ -47,10 +47,12 @@ async def answer_once(command: Sequence[str], data: bytes, most: int, seconds: f
         *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, env=worker_environment()
     )
     try:
-        answer, _ = await asyncio.wait_for(asyncio.gather(_read(process, most), _feed(process, data)), seconds)
+        async with asyncio.timeout(seconds), asyncio.TaskGroup() as group:
+            answer = group.create_task(_read(process, most))
+            group.create_task(_feed(process, data))
+        return answer.result()
     finally:
         await end_process(process)
-    return answer
 
 
 async def _feed(process: asyncio.subprocess.Process, data: bytes) -> None:

@@ -1,14 +1,12 @@
 """The report on a dataset's pictures and the squares, as members see and press them."""
 
 import io
-from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from bot.demo.harness import until
 from tests.bot.conftest import encoded
-from tests.bot.discord.lab import all_text, custom_ids
+from tests.bot.discord.lab import all_text
 
 pytestmark = pytest.mark.slow
 
