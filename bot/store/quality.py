@@ -128,12 +128,12 @@ async def last_drop(tx: Connection, dataset_id: int) -> Drop | None:
 async def bring_back(tx: Connection, dataset_id: int, drop: Drop) -> list[int]:
     """Undo a drop; ids of the pictures that are back. One that was added again meanwhile stays as it was added."""
     rows = await tx.execute_fetchall(
-        "DELETE FROM dropped WHERE dataset_id = ? AND dropped_at = ? RETURNING picture_id, row",
+        "SELECT picture_id, row FROM dropped WHERE dataset_id = ? AND dropped_at = ? ORDER BY picture_id",
         (dataset_id, drop.dropped_at),
     )
     known = {str(column["name"]) for column in await tx.execute_fetchall("PRAGMA table_info(picture)")}
     back = []
-    for row in sorted(rows, key=lambda each: int(each["picture_id"])):
+    for row in rows:
         values = {name: value for name, value in json.loads(row["row"]).items() if name in known}
         values["compared"] = 0  # with the pictures that came meanwhile
         names = list(values)
@@ -143,6 +143,8 @@ async def bring_back(tx: Connection, dataset_id: int, drop: Drop) -> list[int]:
         )
         if cursor.rowcount == 1:
             back.append(int(row["picture_id"]))
+    # Only now: a measure goes with the last row of its file.
+    await tx.execute("DELETE FROM dropped WHERE dataset_id = ? AND dropped_at = ?", (dataset_id, drop.dropped_at))
     return back
 
 

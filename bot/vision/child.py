@@ -78,4 +78,7 @@ async def end_process(process: asyncio.subprocess.Process) -> None:
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(process.pid, signal.SIGKILL)
+    if process.stdout is not None:  # one that said too much: asyncio waits for its pipe, which nobody reads any more
+        while await process.stdout.read(1 << 20):
+            pass
     await process.wait()

@@ -35,8 +35,9 @@ QUALITY = 88
 
 def sheet(cells: Sequence[dict[str, Any]]) -> Image.Image:
     """The contact sheet."""
-    columns = FEW_COLUMNS if len(cells) <= FEW_COLUMNS**2 else COLUMNS
-    side = CELL * COLUMNS // columns
+    few = len(cells) <= FEW_COLUMNS**2
+    columns = min(len(cells), FEW_COLUMNS) if few else COLUMNS
+    side = CELL * COLUMNS // FEW_COLUMNS if few else CELL
     rows = -(-len(cells) // columns)
     canvas = Image.new("RGB", (columns * (side + GAP) + GAP, rows * (side + GAP) + GAP), GROUND)
     for place, cell in enumerate(cells):
