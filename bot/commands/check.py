@@ -35,7 +35,7 @@ async def _pressed_check(interaction: Interaction, parts: list[str]) -> None:
 
 async def _check(interaction: Interaction, dataset_id: int) -> None:
     services = bot_of(interaction).services
-    found = await services.quality.check(dataset_id, interaction.user.id)
+    found = await services.checks.quality.check(dataset_id, interaction.user.id)
     services.wake_quality()
     services.wake_cards()
     await respond(interaction, f"The report is at the end of <#{found.thread_id}>.")
@@ -43,14 +43,14 @@ async def _check(interaction: Interaction, dataset_id: int) -> None:
 
 async def _drop(interaction: Interaction, parts: list[str]) -> None:
     services = bot_of(interaction).services
-    gone = await services.quality.drop_red(int(parts[0]), interaction.user.id, parts[1])
+    gone = await services.checks.quality.drop_red(int(parts[0]), interaction.user.id, parts[1])
     services.wake_cards()
     await respond(interaction, dropped_text(gone, UNDO_DAYS))
 
 
 async def _undo(interaction: Interaction, parts: list[str]) -> None:
     services = bot_of(interaction).services
-    back, again = await services.quality.undo(int(parts[0]), interaction.user.id)
+    back, again = await services.checks.quality.undo(int(parts[0]), interaction.user.id)
     services.wake_quality()
     services.wake_cards()
     await respond(interaction, undone_text(back, again))
@@ -60,9 +60,9 @@ async def _page(interaction: Interaction, parts: list[str]) -> None:
     """Show another page; everybody in the thread sees the same one, so only the owner turns it."""
     services = bot_of(interaction).services
     dataset_id = int(parts[0])
-    await services.quality.turn(dataset_id, interaction.user.id, int(parts[1]))
+    await services.checks.quality.turn(dataset_id, interaction.user.id, int(parts[1]))
     await interaction.response.defer()
-    drawing = await services.report_drawer.draw(str(dataset_id))
+    drawing = await services.checks.drawer.draw(str(dataset_id))
     if drawing is None:
         raise NotFound("This dataset no longer exists.")
     await _show(interaction, drawing)
@@ -71,9 +71,9 @@ async def _page(interaction: Interaction, parts: list[str]) -> None:
 async def _open_crops(interaction: Interaction, parts: list[str]) -> None:
     """The squares for the owner alone: the thread stays quiet while they are tried."""
     services = bot_of(interaction).services
-    view = await services.crops.all(int(parts[0]), interaction.user.id)
+    view = await services.checks.crops.all(int(parts[0]), interaction.user.id)
     await interaction.response.defer(ephemeral=True, thinking=True)
-    drawing = cuts_card(view, await services.crops.sheet(view))
+    drawing = cuts_card(view, await services.checks.crops.sheet(view))
     await interaction.followup.send(view=drawing.view, files=[upload(file) for file in drawing.files], ephemeral=True)
 
 
@@ -85,7 +85,7 @@ async def _all(interaction: Interaction, parts: list[str]) -> None:
 async def _use(interaction: Interaction, parts: list[str]) -> None:
     services = bot_of(interaction).services
     dataset_id, square = int(parts[0]), parts[1] == "1"
-    await services.crops.use(dataset_id, interaction.user.id, square=square)
+    await services.checks.crops.use(dataset_id, interaction.user.id, square=square)
     services.wake_cards()
     await interaction.response.defer()
     words = "Trainings from now on use the squares." if square else "Trainings from now on keep the shapes."
@@ -106,24 +106,24 @@ async def _move(interaction: Interaction, parts: list[str]) -> None:
     picture_id = int(parts[0])
     move = next(each for each in MOVES if each == parts[1])
     await interaction.response.defer()
-    moved = await bot_of(interaction).services.crops.move(picture_id, interaction.user.id, move)
+    moved = await bot_of(interaction).services.checks.crops.move(picture_id, interaction.user.id, move)
     await _show_one(interaction, picture_id, "" if moved else NO_ROOM)
 
 
 async def _reset(interaction: Interaction, parts: list[str]) -> None:
     await interaction.response.defer()
-    await bot_of(interaction).services.crops.reset(int(parts[0]), interaction.user.id)
+    await bot_of(interaction).services.checks.crops.reset(int(parts[0]), interaction.user.id)
     await _show_one(interaction, int(parts[0]))
 
 
 async def _show_all(interaction: Interaction, dataset_id: int, page: int, said: str = "") -> None:
-    crops = bot_of(interaction).services.crops
+    crops = bot_of(interaction).services.checks.crops
     view = await crops.all(dataset_id, interaction.user.id, page)
     await _show(interaction, cuts_card(view, await crops.sheet(view), said))
 
 
 async def _show_one(interaction: Interaction, picture_id: int, said: str = "") -> None:
-    crops = bot_of(interaction).services.crops
+    crops = bot_of(interaction).services.checks.crops
     view = await crops.one(picture_id, interaction.user.id)
     await _show(interaction, cut_card(view, await crops.pair(view.cut), said))
 

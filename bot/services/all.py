@@ -58,6 +58,16 @@ EMBEDDED_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
+class Checks:
+    """The part from a picture's measures to the report on it, and its square."""
+
+    measurer: Measurer
+    quality: Quality
+    crops: Crops
+    drawer: ReportDrawer
+
+
+@dataclass(frozen=True, slots=True)
 class Services:
     """Everything that is not Discord's; `open` builds it, `start` sets it going, `close` ends it."""
 
@@ -86,10 +96,7 @@ class Services:
     clockwork: Clockwork
     loops: tuple[Loop, ...]
     embedded: tuple[EmbeddedTrainer, ...]
-    quality: Quality
-    crops: Crops
-    measurer: Measurer
-    report_drawer: ReportDrawer
+    checks: Checks
     wake_quality: Callable[[], None]
     """Have pictures measured and compared now."""
     wake_cards: Callable[[], None]
@@ -133,7 +140,7 @@ class Services:
         await self.cards.close()
         await self.web.close()
         await self.tagger.close()
-        await self.measurer.close()
+        await self.checks.measurer.close()
         await self.store.close()
 
 
@@ -174,6 +181,21 @@ def _build_jobs(store: Store, config: Config, clock: Callable[[], float], poster
     )
 
 
+def _build_checks(store: Store, pictures: FileStore, config: Config, clock: Callable[[], float]) -> Checks:
+    painter = Painter()
+    quality, crops = Quality(store, pictures, config, painter, clock), Crops(store, pictures, config, painter)
+    return Checks(Measurer(), quality, crops, ReportDrawer(quality, crops))
+
+
+def _drawers(drawer: DatasetDrawer, jobs: _Jobs, checks: Checks) -> Mapping[CardKind, Drawer]:
+    return {
+        "dataset": drawer.dataset,
+        "batch": drawer.batch,
+        "job": jobs.drawer.draw,
+        "report": checks.drawer.draw,
+    }
+
+
 def _build(
     store: Store, config: Config, client: discord.Client, clock: Callable[[], float], poster: Poster
 ) -> Services:
@@ -184,20 +206,13 @@ def _build(
     captions = Captions(store, pictures, tagger)
     intake = Intake(store, pictures, Decoder(config.intake), config, clock)
     drawer = DatasetDrawer(store, datasets, captions, pictures, posts_taken=config.intake.message_content)
-    painter, measurer = Painter(), Measurer()
-    quality, crops = Quality(store, pictures, config, painter, clock), Crops(store, pictures, config, painter)
-    report_drawer = ReportDrawer(quality, crops)
-    drawers: Mapping[CardKind, Drawer] = {
-        "dataset": drawer.dataset,
-        "batch": drawer.batch,
-        "job": jobs.drawer.draw,
-        "report": report_drawer.draw,
-    }
-    cards = CardEditor(store, poster, drawers, config.progress.edit_seconds, clock)
+    checks = _build_checks(store, pictures, config, clock)
+    cards = CardEditor(store, poster, _drawers(drawer, jobs, checks), config.progress.edit_seconds, clock)
     outbox = Outbox(store, poster, jobs.drawer.compose, clock)
     drawing = Loop("cards", cards.draw_due, config.progress.poll_seconds)
     captioning = Loop("captions", CaptionWriter(store, captions, drawing.wake).write_all, RETRY_SECONDS)
-    measuring = Loop("measures", Measuring(store, pictures, measurer, drawing.wake, clock).measure_all, MEASURE_SECONDS)
+    new_pictures = Measuring(store, pictures, checks.measurer, drawing.wake, clock)
+    measuring = Loop("measures", new_pictures.measure_all, MEASURE_SECONDS)
     threads = Threads(client, store, datasets, drawing.wake)
     posts = Posts(intake, _both(captioning.wake, measuring.wake), drawing.wake)
     retention = Retention(store, config, pictures, clock)
@@ -228,10 +243,7 @@ def _build(
         clockwork=Clockwork(backups, retention, jobs.watch),
         loops=(*_loops(config, jobs, outbox, datasets, threads), captioning, measuring, drawing),
         embedded=jobs.embedded,
-        quality=quality,
-        crops=crops,
-        measurer=measurer,
-        report_drawer=report_drawer,
+        checks=checks,
         wake_quality=measuring.wake,
         wake_cards=drawing.wake,
     )

@@ -68,9 +68,11 @@ class Measuring:
     async def _compare(self, dataset_id: int) -> None:
         async with self._store.transaction() as tx:
             pictures = await pictures_of_dataset(tx, dataset_id)
-            known = {key: each for key, each in (await rows.measures_of(tx, dataset_id)).items() if each is not None}
+            looked_at = await rows.measures_of(tx, dataset_id)
+        known = {key: each for key, each in looked_at.items() if each is not None}
         done = [each.id for each in pictures if each.compared]
-        waiting = [each.id for each in pictures if not each.compared]
+        # One that came a moment ago is measured first: the next pass has it.
+        waiting = [each.id for each in pictures if not each.compared and each.id in looked_at]
         for start in range(0, len(waiting), COMPARED_AT_ONCE):
             new = waiting[start : start + COMPARED_AT_ONCE]
             old = {key: known[key] for key in done if key in known}

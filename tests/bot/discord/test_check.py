@@ -149,7 +149,7 @@ def _with(shown, action: str):
 
 async def test_a_training_carries_squares_and_focus(lab, wide):
     await report_of(lab, wide, "Look for yourself")
-    crops, training = lab.bot.services.crops, lab.bot.services.training
+    crops, training = lab.bot.services.checks.crops, lab.bot.services.training
     await crops.move(1, lab.alice.id, "left")
     await crops.use(1, lab.alice.id, square=True)
     box = (await crops.one(1, lab.alice.id)).cut.box
@@ -167,7 +167,7 @@ async def test_others_are_answered_while_pictures_are_measured(lab, monkeypatch)
         asked.set()
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(lab.bot.services.measurer, "measure", never)
+    monkeypatch.setattr(lab.bot.services.checks.measurer, "measure", never)
     made = await lab.create()
     await lab.batch(made, [("a.png", textured(1))])
     await asked.wait()

@@ -118,6 +118,18 @@ async def test_a_restart_goes_on_where_it_stopped(store, measuring, measurer, qu
     assert len(measurer.measured) == 5
 
 
+async def test_one_that_comes_while_others_are_compared_is_not_forgotten(intake, dataset, measuring, measurer, batch):
+    async def compare(new, old):
+        measurer.compare = later
+        await intake.add(dataset.id, OWNER, "n", [incoming("x.jpg", make_picture(seed=9))])
+        return await later(new, old)
+
+    later, measurer.compare = measurer.compare, compare
+    await measuring.measure_all()
+    await measuring.measure_all()
+    assert [len(new) for new, _ in measurer.compared] == [5, 1]
+
+
 async def test_one_that_cannot_be_measured_is_said_and_not_asked_again(measuring, measurer, quality, batch):
     measurer.faults[batch[2].file] = None
     await measuring.measure_all()
