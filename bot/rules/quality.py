@@ -32,6 +32,8 @@ NEAR_BORDER = 0.08
 """Share of the side: another face this close to the border can be cut away."""
 TOUCHES, CUTS = 0.03, -0.08
 """Room between face and border, in widths of the face: under the first it touches, under the second much is missing."""
+FEW, USUAL = 5, 1 / 3
+"""From the first number of pictures on, a face in under this share of them says that the detector sees none at all."""
 SAME, ALIKE = 0.92, 0.75
 """Likeness (bot.vision.likeness) of one picture twice, and of two that are nearly the same."""
 
@@ -85,8 +87,19 @@ class Twin:
     """It is the one to keep."""
 
 
-def verdict(kind: Kind, width: int, height: int, measures: Measures | None, twins: Sequence[Twin] = ()) -> Verdict:
-    """Judge one picture; `measures` None: it could not be measured."""
+def verdict(
+    kind: Kind,
+    width: int,
+    height: int,
+    measures: Measures | None,
+    twins: Sequence[Twin] = (),
+    *,
+    faces_seen: bool = True,
+) -> Verdict:
+    """Judge one picture; `measures` None: it could not be measured.
+
+    `faces_seen` False: I hardly find a face in the whole dataset (drawings, masks), so that one missing means little.
+    """
     findings = [*_size(width, height), *_twins(twins)]
     if measures is None:
         findings.append(
@@ -97,7 +110,7 @@ def verdict(kind: Kind, width: int, height: int, measures: Measures | None, twin
     else:
         findings += _pixels(kind, measures)
         if kind == "person":
-            findings += _faces(measures.faces, width, height)
+            findings += _faces(measures.faces, width, height, faces_seen)
     findings.sort(key=lambda finding: -finding.level)
     if not findings:
         size = f"{width} × {height} pixels"
@@ -171,11 +184,16 @@ def _main(faces: Sequence[Face]) -> Face | None:
     return max(faces, key=lambda face: face.height, default=None)
 
 
-def _faces(faces: Sequence[Face], width: int, height: int) -> list[Finding]:
+def faces_seen(known: Sequence[Measures]) -> bool:
+    """Whether faces are found often enough in a dataset that a picture without one is suspicious."""
+    return len(known) < FEW or sum(bool(each.faces) for each in known) >= USUAL * len(known)
+
+
+def _faces(faces: Sequence[Face], width: int, height: int, seen: bool) -> list[Finding]:
     main = _main(faces)
     if main is None:
         advice = "Drop them, unless I missed it: a face half hidden or from behind."
-        return [Finding(Level.RED, "no face", advice, "I find no face in it.")]
+        return [Finding(Level.RED if seen else Level.AMBER, "no face", advice, "I find no face in it.")]
     found = []
     others = [face for face in faces if face is not main]
     second = [face for face in others if face.height >= SECOND * main.height]

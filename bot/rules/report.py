@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from bot.rules.measures import Measures
 from bot.rules.plan import FEW_PICTURES
-from bot.rules.quality import Level, Verdict
+from bot.rules.quality import Level, Verdict, faces_seen
 from trainer.contract.spec import Kind
 
 ADVISED = (50, 100)
@@ -83,6 +83,8 @@ def advice(kind: Kind, pictures: Sequence[Seen], batch_size: int) -> list[str]:
     if missing := [picture.number for picture in pictures if not picture.has_trigger]:
         found.append(f"The captions of {numbers(missing)} lack the trigger word.")
     if kind == "person":
+        if not faces_seen([picture.measures for picture in pictures if picture.measures is not None]):
+            found.append("I find hardly any face: drawings fit a dataset of the kind character better.")
         found += _framing(pictures)
     found += _background(pictures)
     if count >= batch_size > 1 and count % batch_size:

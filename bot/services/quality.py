@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from bot.config import Config
 from bot.errors import Refused
 from bot.rules.measures import Alike, Box, Measures
-from bot.rules.quality import Level, Twin, verdict
+from bot.rules.quality import Level, Twin, faces_seen, verdict
 from bot.rules.report import Group, Seen, advice, groups
 from bot.services.datasets import existing, owned
 from bot.services.files import FileStore
@@ -175,6 +175,7 @@ def _seen(
     """The pictures that were measured, judged; numbers are their places in the dataset."""
     numbers = {picture.id: number for number, picture in enumerate(pictures, 1)}
     by_id = {picture.id: picture for picture in pictures}
+    seen = faces_seen([each for each in measures.values() if each is not None])
     found: dict[int, list[Twin]] = {}
     for pair in twins:
         if pair.first in by_id and pair.second in by_id:
@@ -187,7 +188,12 @@ def _seen(
             picture_id=picture.id,
             number=numbers[picture.id],
             verdict=verdict(
-                dataset.kind, picture.width, picture.height, measures[picture.id], found.get(picture.id, ())
+                dataset.kind,
+                picture.width,
+                picture.height,
+                measures[picture.id],
+                found.get(picture.id, ()),
+                faces_seen=seen,
             ),
             measures=measures[picture.id],
             has_trigger=dataset.trigger in picture.caption.lower(),

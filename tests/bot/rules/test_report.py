@@ -1,6 +1,6 @@
 """What is said of a dataset as a whole."""
 
-from bot.rules.quality import Twin, verdict
+from bot.rules.quality import Level, Twin, faces_seen, verdict
 from bot.rules.report import Seen, advice, groups
 from tests.bot.rules.test_quality import face, measures
 
@@ -47,6 +47,16 @@ def test_one_framing_for_all_is_told_of_persons_only():
     pictures = [seen(n, measured=measures(palette=colours(n), faces=(face(0.2, 0.1, 0.5, 0.6),))) for n in range(1, 51)]
     assert advice("person", pictures, 5) == ["50 of 50 are close-ups: add some half-length or whole figures."]
     assert advice("object", pictures, 5) == []
+
+
+def test_where_no_face_is_found_at_all_none_is_missed():
+    blind = [measures(palette=colours(n), faces=()) for n in range(50)]
+    assert not faces_seen(blind)
+    assert faces_seen(blind[:4])
+    assert verdict("person", 1200, 1500, blind[0], faces_seen=False).level is Level.AMBER
+    pictures = [seen(n, measured=known) for n, known in enumerate(blind, 1)]
+    assert "drawings fit" in " ".join(advice("person", pictures, 5))
+    assert "drawings fit" not in " ".join(advice("object", pictures, 5))
 
 
 def test_one_background_for_all_is_told():
