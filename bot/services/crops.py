@@ -99,9 +99,11 @@ class Crops:
         async with self._store.transaction() as tx:
             cut = (await self._one(tx, picture_id, user_id)).cut
             box = crop.moved(cut.box, move, cut.picture.width, cut.picture.height)
+            if box == cut.box:
+                return False
             await rows.set_focus(tx, picture_id, box)
             await mark_dirty(tx, "report", cut.picture.dataset_id)
-        return box != cut.box
+        return True
 
     async def reset(self, picture_id: int, user_id: int) -> None:
         """Back to the suggested square; raises NotFound, NotYours."""

@@ -110,6 +110,22 @@ async def test_squares_are_seen_and_used(lab, thread):
     await lab.press(lab.alice, shown.message, "crop-use:1:1")
     await lab.until_rows("SELECT square FROM dataset", lambda rows: rows[0]["square"] == 1)
     await report_of(lab, thread, "Squares are used")
+    await lab.alice.select(shown.message, values=["2"], custom_id="v1:crop-pick:1")
+    await until(lambda: "2 / 4" in all_text(shown.message), "the second picture")
+    await lab.press(lab.alice, shown.message, "crop-one:3")
+    await until(lambda: "3 / 4" in all_text(shown.message), "the next picture")
+
+
+async def test_a_large_dataset_has_pages(lab, thread, monkeypatch):
+    card = await report_of(lab, thread, "the same picture twice")
+    monkeypatch.setattr("bot.services.quality.PAGE", 3)
+    await lab.slash(lab.alice, thread, "dataset check")
+    await until(lambda: card.id not in {each.id for each in thread.history()}, "the old report's end")
+    card = await lab.card(thread, "report-page")
+    assert "somebody else" in await lab.said(await lab.press(lab.bob, card, "report-page:1:1:f"))
+    await lab.press(lab.alice, card, "report-page:1:1:f")
+    await until(lambda: "v1:report-page:1:0:b" in custom_ids(lab.cards(thread, "report-page")[-1]), "the second page")
+    assert "v1:report-page:1:1:f" not in custom_ids(lab.cards(thread, "report-page")[-1]), "nothing after the last"
 
 
 @pytest.fixture
