@@ -34,7 +34,8 @@ def dataset_card(state: Overview, *, posts_taken: bool) -> Drawing:
         button("Delete", "delete", dataset.id),
     )
     foot = text(f"-# {about} · of <@{dataset.owner_id}>")
-    view = Card(discord.ui.Container(text(head), text(body), foot, actions, accent_color=BLUE))
+    more = row(button("Check pictures", "check", dataset.id, disabled=state.pictures == 0))
+    view = Card(discord.ui.Container(text(head), text(body), foot, actions, more, accent_color=BLUE))
     return Drawing(view, custom_id("add", dataset.id))
 
 

@@ -13,6 +13,7 @@ import discord
 from bot.config import Config
 from bot.draw import DatasetDrawer
 from bot.draw_job import JobDrawer
+from bot.draw_report import ReportDrawer
 from bot.poster import DiscordPoster
 from bot.runners.embedded import EmbeddedTrainer
 from bot.runners.local import LocalRunner
@@ -21,6 +22,7 @@ from bot.services.captioning import RETRY_SECONDS, CaptionWriter
 from bot.services.captions import Captions
 from bot.services.cards import CardEditor
 from bot.services.clock import Clockwork
+from bot.services.crops import Crops
 from bot.services.datasets import Datasets
 from bot.services.dispatch import Dispatch
 from bot.services.ending import Ending
@@ -29,9 +31,12 @@ from bot.services.follow import Follower
 from bot.services.intake import Intake
 from bot.services.library import Library
 from bot.services.loops import Loop
+from bot.services.measuring import RETRY_SECONDS as MEASURE_SECONDS
+from bot.services.measuring import Measuring
 from bot.services.messages import Drawer, Poster
 from bot.services.outbox import Outbox
 from bot.services.posts import Posts
+from bot.services.quality import Quality
 from bot.services.queue import Queue
 from bot.services.retention import Retention
 from bot.services.training import Training
@@ -42,12 +47,24 @@ from bot.store.rows import CardKind
 from bot.thread_posts import ThreadPosts
 from bot.threads import Threads
 from bot.vision.decoder import Decoder
+from bot.vision.measurer import Measurer
+from bot.vision.painter import Painter
 from bot.vision.tagger import Tagger
 from bot.web.links import Links, load_secret
 from bot.web.server import Download, WebServer
 
 EMBEDDED_SECONDS = 1.0
 """How often the embedded trainer is looked after."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """The part from a picture's measures to the report on it, and its square."""
+
+    measurer: Measurer
+    quality: Quality
+    crops: Crops
+    drawer: ReportDrawer
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +96,9 @@ class Services:
     clockwork: Clockwork
     loops: tuple[Loop, ...]
     embedded: tuple[EmbeddedTrainer, ...]
+    checks: Checks
+    wake_quality: Callable[[], None]
+    """Have pictures measured and compared now."""
     wake_cards: Callable[[], None]
     """Have dirty cards drawn now rather than at the next turn."""
 
@@ -120,6 +140,7 @@ class Services:
         await self.cards.close()
         await self.web.close()
         await self.tagger.close()
+        await self.checks.measurer.close()
         await self.store.close()
 
 
@@ -160,6 +181,21 @@ def _build_jobs(store: Store, config: Config, clock: Callable[[], float], poster
     )
 
 
+def _build_checks(store: Store, pictures: FileStore, config: Config, clock: Callable[[], float]) -> Checks:
+    painter = Painter()
+    quality, crops = Quality(store, pictures, config, painter, clock), Crops(store, pictures, config, painter)
+    return Checks(Measurer(), quality, crops, ReportDrawer(quality, crops))
+
+
+def _drawers(drawer: DatasetDrawer, jobs: _Jobs, checks: Checks) -> Mapping[CardKind, Drawer]:
+    return {
+        "dataset": drawer.dataset,
+        "batch": drawer.batch,
+        "job": jobs.drawer.draw,
+        "report": checks.drawer.draw,
+    }
+
+
 def _build(
     store: Store, config: Config, client: discord.Client, clock: Callable[[], float], poster: Poster
 ) -> Services:
@@ -170,13 +206,15 @@ def _build(
     captions = Captions(store, pictures, tagger)
     intake = Intake(store, pictures, Decoder(config.intake), config, clock)
     drawer = DatasetDrawer(store, datasets, captions, pictures, posts_taken=config.intake.message_content)
-    drawers: Mapping[CardKind, Drawer] = {"dataset": drawer.dataset, "batch": drawer.batch, "job": jobs.drawer.draw}
-    cards = CardEditor(store, poster, drawers, config.progress.edit_seconds, clock)
+    checks = _build_checks(store, pictures, config, clock)
+    cards = CardEditor(store, poster, _drawers(drawer, jobs, checks), config.progress.edit_seconds, clock)
     outbox = Outbox(store, poster, jobs.drawer.compose, clock)
     drawing = Loop("cards", cards.draw_due, config.progress.poll_seconds)
     captioning = Loop("captions", CaptionWriter(store, captions, drawing.wake).write_all, RETRY_SECONDS)
+    new_pictures = Measuring(store, pictures, checks.measurer, drawing.wake, clock)
+    measuring = Loop("measures", new_pictures.measure_all, MEASURE_SECONDS)
     threads = Threads(client, store, datasets, drawing.wake)
-    posts = Posts(intake, captioning.wake, drawing.wake)
+    posts = Posts(intake, _both(captioning.wake, measuring.wake), drawing.wake)
     retention = Retention(store, config, pictures, clock)
     backups = Backups(store, config.paths.backups, clock)
     return Services(
@@ -203,10 +241,22 @@ def _build(
         backups=backups,
         retention=retention,
         clockwork=Clockwork(backups, retention, jobs.watch),
-        loops=(*_loops(config, jobs, outbox, datasets, threads), captioning, drawing),
+        loops=(*_loops(config, jobs, outbox, datasets, threads), captioning, measuring, drawing),
         embedded=jobs.embedded,
+        checks=checks,
+        wake_quality=measuring.wake,
         wake_cards=drawing.wake,
     )
+
+
+def _both(one: Callable[[], None], other: Callable[[], None]) -> Callable[[], None]:
+    """Whoever waits for new pictures is woken."""
+
+    def wake() -> None:
+        one()
+        other()
+
+    return wake
 
 
 def _loops(config: Config, jobs: _Jobs, outbox: Outbox, datasets: Datasets, threads: Threads) -> list[Loop]:

@@ -21,6 +21,7 @@ from bot.store import datasets as rows
 from bot.store import pictures
 from bot.store.database import Connection, Store
 from bot.store.datasets import NewDataset
+from bot.store.quality import dropped_files
 from bot.store.rows import ACTIVE, Dataset, Job
 from trainer.contract.cache import forget_job
 
@@ -232,6 +233,7 @@ class Datasets:
     async def _forget(self, dataset_id: int) -> None:
         async with self._store.transaction() as tx:
             own = {picture.file for picture in await pictures.pictures_of_dataset(tx, dataset_id)}
+            own |= await dropped_files(tx, dataset_id)
             own -= await pictures.referenced_files(tx, without_dataset=dataset_id)
         for file in own:
             await self._files.remove(file)

@@ -13,6 +13,7 @@ from bot.config import Config
 from bot.errors import PictureRefused, Refused
 from bot.rules.caption import build_caption
 from bot.rules.names import plain, shown_file
+from bot.rules.quality import GOOD_SIDE
 from bot.services.datasets import owned
 from bot.services.files import FileStore, sha256_of
 from bot.store import pictures
@@ -22,9 +23,6 @@ from bot.store.rows import Batch, Dataset, Picture
 from bot.vision.decoder import DecodedPicture, Decoder
 
 log = logging.getLogger(__name__)
-
-GOOD_SIDE = 1024
-"""SDXL's side in pixels: a picture with a shorter side is enlarged to train, which makes it soft."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,6 +93,15 @@ async def move_cards(tx: Connection, old_channel_id: int, new_channel_id: int) -
     )
 
 
+async def move_to_end(tx: Connection, kind: CardKind, ref: str | int, now: float) -> None:
+    """Have the card posted anew at the end of its thread; the old message goes then."""
+    await tx.execute(
+        "UPDATE card SET posting_at = coalesce(posting_at, ?), dirty = dirty + 1, urgent = 1"
+        " WHERE kind = ? AND ref = ?",
+        (now, kind, str(ref)),
+    )
+
+
 async def set_page(tx: Connection, kind: CardKind, ref: str | int, page: int) -> None:
     """Remember which page a pager shows."""
     await tx.execute("UPDATE card SET page = ? WHERE kind = ? AND ref = ?", (page, kind, str(ref)))

@@ -109,7 +109,7 @@ async def delete_dataset(tx: Connection, dataset_id: int) -> None:
             f"DELETE FROM card WHERE kind = ? AND ref IN (SELECT CAST(id AS TEXT) FROM {table} WHERE dataset_id = ?)",
             (kind, dataset_id),
         )
-    await tx.execute("DELETE FROM card WHERE kind = 'dataset' AND ref = ?", (str(dataset_id),))
+    await tx.execute("DELETE FROM card WHERE kind IN ('dataset', 'report') AND ref = ?", (str(dataset_id),))
     await tx.execute("DELETE FROM dataset WHERE id = ?", (dataset_id,))
 
 

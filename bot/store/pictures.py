@@ -178,14 +178,18 @@ async def delete_picture(tx: Connection, picture_id: int) -> None:
 
 
 async def referenced_files(tx: Connection, without_dataset: int | None = None) -> set[str]:
-    """Stored files that some picture needs; those of one dataset may be left out."""
-    rows = await tx.execute_fetchall("SELECT DISTINCT file FROM picture WHERE dataset_id IS NOT ?", (without_dataset,))
+    """Stored files that some picture needs, dropped ones too; those of one dataset may be left out."""
+    rows = await tx.execute_fetchall(
+        "SELECT file FROM picture WHERE dataset_id IS NOT ?1 UNION SELECT file FROM dropped WHERE dataset_id IS NOT ?1",
+        (without_dataset,),
+    )
     return {str(row[0]) for row in rows}
 
 
 async def is_referenced(tx: Connection, file: str) -> bool:
-    """Whether some picture needs the stored file."""
-    return await _count(tx, "SELECT COUNT(*) FROM picture WHERE file = ?", (file,)) > 0
+    """Whether some picture, or a dropped one, needs the stored file."""
+    query = "SELECT (SELECT COUNT(*) FROM picture WHERE file = ?1) + (SELECT COUNT(*) FROM dropped WHERE file = ?1)"
+    return await _count(tx, query, (file,)) > 0
 
 
 async def _count(tx: Connection, sql: str, values: Sequence[int | str]) -> int:

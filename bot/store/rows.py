@@ -12,7 +12,7 @@ from trainer.contract.spec import Kind
 
 JobState = Literal["queued", "running", "stopping", "finished", "stopped", "failed"]
 ACTIVE: tuple[JobState, ...] = ("queued", "running", "stopping")
-CardKind = Literal["dataset", "batch", "job"]
+CardKind = Literal["dataset", "batch", "job", "report"]
 
 
 class Row:
@@ -43,6 +43,8 @@ class Dataset(Row):
     created_at: float
     read_until: int = 0
     """Id of the newest message of its thread that was looked at."""
+    square: int | None = None
+    """1: trained on squares, 0: on the pictures' own shapes; None: nobody said, so as the preset has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,18 @@ class Picture(Row):
     tagged: int
     warnings: str
     added_at: float
+    focus: str = ""
+    """JSON of the square a member chose, as shares of the sides; empty: the suggested one (bot.rules.crop)."""
+    compared: int = 0
+    """1 once it was compared with the other pictures of its dataset."""
+
+    @property
+    def focus_box(self) -> tuple[float, float, float, float] | None:
+        """The square a member chose, if any."""
+        if not self.focus:
+            return None
+        left, top, right, lower = (float(value) for value in json.loads(self.focus))
+        return left, top, right, lower
 
     @property
     def warning_list(self) -> list[str]:
