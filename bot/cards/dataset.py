@@ -33,8 +33,9 @@ def dataset_card(state: Overview, *, posts_taken: bool) -> Drawing:
         button("Train", "train", dataset.id, style=discord.ButtonStyle.success, disabled=state.pictures == 0),
         button("Delete", "delete", dataset.id),
     )
+    captions = row(button("Captions", "tags-open", dataset.id, disabled=state.pictures == 0))
     foot = text(f"-# {about} · of <@{dataset.owner_id}>")
-    view = Card(discord.ui.Container(text(head), text(body), foot, actions, accent_color=BLUE))
+    view = Card(discord.ui.Container(text(head), text(body), foot, actions, captions, accent_color=BLUE))
     return Drawing(view, custom_id("add", dataset.id))
 
 
@@ -46,7 +47,7 @@ def _next_step(state: Overview, posts_taken: bool) -> str:
         return f"Captions are being written: {state.untagged} to go."
     if state.pictures < FEW:
         return f"More would help: 20 to 50 work best. {give}"
-    return "Look through the captions, then press *Train*."
+    return "Look through the *Captions*, then press *Train*."
 
 
 def consent_card(dataset: Dataset, attestation: Attestation) -> Card:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable
 
@@ -31,13 +32,12 @@ class CaptionWriter:
             waiting = await batches_with_untagged(tx)
         for batch_id in waiting:
             try:
-                await self._captions.tag_batch(batch_id)
+                await self._captions.tag_batch(batch_id, functools.partial(self._redraw, batch_id))
             except NotFound:  # deleted meanwhile
                 continue
             except LoreleiError as error:
                 log.error("captions wait: %s; next try in %.0f s", error, RETRY_SECONDS)
                 return
-            await self._redraw(batch_id)
 
     async def _redraw(self, batch_id: int) -> None:
         async with self._store.transaction() as tx:

@@ -172,6 +172,13 @@ async def write_edit(tx: Connection, picture_id: int, caption: str, revision: in
     return found[0] if found else None
 
 
+async def write_bulk(tx: Connection, picture_id: int, caption: str) -> None:
+    """Store the caption a bulk edit made; the same transaction has looked at the one it replaces."""
+    await tx.execute(
+        "UPDATE picture SET caption = ?, tagged = 1, revision = revision + 1 WHERE id = ?", (caption, picture_id)
+    )
+
+
 async def delete_picture(tx: Connection, picture_id: int) -> None:
     """Forget the picture."""
     await tx.execute("DELETE FROM picture WHERE id = ?", (picture_id,))
