@@ -173,7 +173,7 @@ def change_line(change: Change) -> str:
     parts: list[str] = []
     length = 0
     for piece in pieces(change.before, change.after):
-        words = escaped(piece.text, 120)
+        words = escaped(piece.text if piece.kind == "same" else piece.text.strip(", ") or piece.text, 120)
         if not words or length > 200:
             continue
         length += len(words)
