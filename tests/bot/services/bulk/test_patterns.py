@@ -27,9 +27,7 @@ async def test_one_that_never_ends_is_stopped(find):
         await Patterns(seconds=1.0).replaced(find, "", {1: "a" * 60 + "!"})
 
 
-@pytest.mark.parametrize(
-    "find", ["(" * 5000 + ")" * 5000, "((((a{1,999}){1,999}){1,999}){1,999}){1,999}", "a{99999999999}"]
-)
+@pytest.mark.parametrize("find", ["(" * 5000 + ")" * 5000, "a{99999999999}"])
 async def test_one_that_is_too_large_is_refused(find):
     with pytest.raises(Refused):
         await Patterns().replaced(find, "", {1: "a" * 900})
