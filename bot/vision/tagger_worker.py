@@ -13,7 +13,7 @@ import dataclasses
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -70,11 +70,10 @@ class Model:
         """The pictures as the model takes them, a run's worth at a time; at most two runs' worth are in memory."""
         parts = [paths[start : start + self._batch] for start in range(0, len(paths), self._batch)]
         with ThreadPoolExecutor(self._threads) as pool:
-            ahead = [[pool.submit(self._prepare, path) for path in part] for part in parts[:1]]
-            for following in [*parts[1:], ()]:
-                now = [future.result() for future in ahead.pop()]
-                ahead.append([pool.submit(self._prepare, path) for path in following])
-                yield now
+            ahead: list[Future[Any | None]] = []
+            for part in [*parts, ()]:
+                now, ahead = ahead, [pool.submit(self._prepare, path) for path in part]
+                yield [future.result() for future in now]
 
     def _run(self, pictures: list[Any]) -> Any:
         """Probabilities `(n, labels)`; a model whose batch is fixed gets the last picture again to fill it."""
