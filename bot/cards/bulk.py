@@ -12,7 +12,7 @@ from bot.rules.bulk.captions import TagCount, in_almost_all
 from bot.rules.bulk.diff import pieces
 from bot.rules.bulk.operations import Change
 from bot.rules.bulk.selection import written_numbers
-from bot.services.bulk.edits import Captions, Offer, Undone
+from bot.services.bulk.edits import CaptionSet, Offer, Undone
 from bot.services.messages import Drawing, FileToSend
 from bot.store.caption_edits import Past
 from bot.store.rows import Picture
@@ -42,7 +42,7 @@ MORE = (
 """Value, label and description of what the list offers besides single tags."""
 
 
-def tags_card(now: Captions, page: int) -> Drawing:
+def tags_card(now: CaptionSet, page: int) -> Drawing:
     """How often each tag stands in the captions, a page of them, and what can be done."""
     counts, dataset = now.counts, now.dataset
     pages = max(1, -(-len(counts) // TAGS_SHOWN))
@@ -72,7 +72,7 @@ def tags_card(now: Captions, page: int) -> Drawing:
     return _drawing(*items, marker=custom_id("tags-more", dataset.id))
 
 
-def tag_card(now: Captions, tag: TagCount) -> Drawing:
+def tag_card(now: CaptionSet, tag: TagCount) -> Drawing:
     """One tag: where it is, and what can be done with it everywhere."""
     dataset = now.dataset
     numbers = [place for place, each in enumerate(now.pictures, 1) if each in now.with_tag(tag.tag)]
@@ -93,7 +93,7 @@ def tag_card(now: Captions, tag: TagCount) -> Drawing:
 
 
 def pictures_card(
-    now: Captions, tag: TagCount, page: int, shown: Sequence[tuple[int, Picture, bytes]], total: int
+    now: CaptionSet, tag: TagCount, page: int, shown: Sequence[tuple[int, Picture, bytes]], total: int
 ) -> Drawing:
     """Pictures with a tag: (number, picture, small JPEG), a page of them."""
     pages = max(1, -(-total // PICTURES_SHOWN))
@@ -119,7 +119,7 @@ def pictures_card(
     return Drawing(view, custom_id("tag-open", *ref), files)
 
 
-def common_card(now: Captions) -> Drawing:
+def common_card(now: CaptionSet) -> Drawing:
     """Tags that stand in (almost) every caption, to be taken out together."""
     dataset, pictures = now.dataset, len(now.pictures)
     common = in_almost_all(now.counts, pictures)[:OPTIONS]

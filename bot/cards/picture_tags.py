@@ -9,7 +9,7 @@ from bot.cards.text import escaped
 from bot.rules.bulk.captions import Subject, tag_code
 from bot.rules.prose import tags_of
 from bot.rules.tagging import tag_key
-from bot.services.bulk.edits import Captions
+from bot.services.bulk.edits import CaptionSet
 from bot.services.messages import Drawing
 from bot.store.rows import Dataset, Picture
 
@@ -27,7 +27,7 @@ def tag_parts(dataset: Dataset, picture: Picture) -> list[list[str]]:
     return [once[start : start + OPTIONS] for start in range(0, len(once), OPTIONS)][:PARTS]
 
 
-def picture_tags_card(now: Captions, picture: Picture) -> Drawing:
+def picture_tags_card(now: CaptionSet, picture: Picture) -> Drawing:
     """Which tags stay, which come; the caption's revision goes with it, so that nobody's edit is overwritten."""
     number = [each.id for each in now.pictures].index(picture.id) + 1
     parts = tag_parts(now.dataset, picture)

@@ -31,7 +31,7 @@ from bot.rules.bulk.operations import (
     ReplaceText,
     SortTags,
 )
-from bot.services.bulk.edits import Captions
+from bot.services.bulk.edits import CaptionSet
 from bot.services.bulk.files import Form
 from bot.services.intake import Incoming
 from bot.services.posts import offered
@@ -122,7 +122,7 @@ async def _show_tags(interaction: Interaction, dataset_id: int, page: int) -> No
     await show(interaction, cards.tags_card(await _now(interaction, dataset_id), page))
 
 
-async def _now(interaction: Interaction, dataset_id: int) -> Captions:
+async def _now(interaction: Interaction, dataset_id: int) -> CaptionSet:
     return await bot_of(interaction).services.edits.captions(dataset_id, interaction.user.id)
 
 

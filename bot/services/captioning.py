@@ -27,17 +27,22 @@ class CaptionWriter:
         self._wake_cards = wake_cards
 
     async def write_all(self) -> None:
-        """Write captions until none is missing, or until the tagger fails: then the next pass tries again."""
+        """Write captions until none is missing; what waits for a model that fails is tried again by the next pass."""
         async with self._store.transaction() as tx:
             waiting = await batches_with_untagged(tx)
+        failed: set[str] = set()
         for batch_id in waiting:
+            model = ""
             try:
+                model = await self._captions.model_of(batch_id)
+                if model in failed:
+                    continue
                 await self._captions.tag_batch(batch_id, functools.partial(self._redraw, batch_id))
             except NotFound:  # deleted meanwhile
                 continue
             except LoreleiError as error:
                 log.error("captions wait: %s; next try in %.0f s", error, RETRY_SECONDS)
-                return
+                failed.add(model)
 
     async def _redraw(self, batch_id: int) -> None:
         async with self._store.transaction() as tx:

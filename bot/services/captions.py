@@ -61,7 +61,7 @@ class Removed:
 class Captions:
     """Reads and changes captions."""
 
-    def __init__(self, store: Store, files: FileStore, tagger: Tagger, host: TaggerConfig = TaggerConfig()) -> None:  # noqa: B008 - frozen
+    def __init__(self, store: Store, files: FileStore, tagger: Tagger, host: TaggerConfig) -> None:
         self._store = store
         self._files = files
         self._tagger = tagger
@@ -171,6 +171,11 @@ class Captions:
             if part and shown is not None:
                 await shown()
         return written
+
+    async def model_of(self, batch_id: int) -> str:
+        """The tagger that writes the batch's captions, empty for the host's; raises NotFound."""
+        async with self._store.transaction() as tx:
+            return options_of(await self._dataset_of_batch(tx, batch_id), self._host).model
 
     async def _tag(self, dataset: Dataset, new: Sequence[Picture]) -> int:
         options = options_of(dataset, self._host)

@@ -32,7 +32,7 @@ KEPT = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Captions:
+class CaptionSet:
     """A dataset's captions at one moment."""
 
     dataset: Dataset
@@ -119,7 +119,7 @@ class BulkEdits:
         self._patterns = patterns
         self._clock = clock
 
-    async def captions(self, dataset_id: int, user_id: int) -> Captions:
+    async def captions(self, dataset_id: int, user_id: int) -> CaptionSet:
         """The owner's captions as they are now; raises NotFound or NotYours."""
         async with self._store.transaction() as tx:
             return await _captions(tx, dataset_id, user_id)
@@ -204,7 +204,7 @@ class BulkEdits:
             await owned(tx, dataset_id, user_id)
             return await rows.past_edits(tx, dataset_id, limit, offset), await rows.count_past(tx, dataset_id)
 
-    async def _renewed(self, offer: Offer, now: Captions) -> Offer:
+    async def _renewed(self, offer: Offer, now: CaptionSet) -> Offer:
         """The offer worked out from the captions of now."""
         operation = from_json(offer.edit.operation)
         edit = await self._carried_out(operation, now)
@@ -215,14 +215,14 @@ class BulkEdits:
             await rows.renew_edit(tx, offer.edit.id, now.mark, notes, edit.changes)
         return dataclasses.replace(offer, changes=edit.changes, total=len(now.pictures))
 
-    async def _carried_out(self, operation: Operation, now: Captions) -> Edit:
+    async def _carried_out(self, operation: Operation, now: CaptionSet) -> Edit:
         if isinstance(operation, ReplacePattern):
             bodies = {each.id: now.subject.body(each.caption) for each in now.pictures}
             found = await self._patterns.replaced(operation.find, operation.by, bodies)
             operation = dataclasses.replace(operation, found=found)
         return carry_out(operation, now.captioned, now.subject)
 
-    async def _known(self, tx: Connection, edit_id: int, user_id: int) -> tuple[Offer, Captions]:
+    async def _known(self, tx: Connection, edit_id: int, user_id: int) -> tuple[Offer, CaptionSet]:
         edit = await rows.edit_by_id(tx, edit_id)
         if edit is None:
             raise NotFound("This edit is no longer kept. Start it anew: /captions tags")
@@ -240,12 +240,12 @@ class BulkEdits:
         await mark_dirty(tx, "dataset", dataset_id)
 
 
-async def _captions(tx: Connection, dataset_id: int, user_id: int) -> Captions:
+async def _captions(tx: Connection, dataset_id: int, user_id: int) -> CaptionSet:
     dataset = await owned(tx, dataset_id, user_id)
-    return Captions(dataset, tuple(await pictures.pictures_of_dataset(tx, dataset_id)))
+    return CaptionSet(dataset, tuple(await pictures.pictures_of_dataset(tx, dataset_id)))
 
 
-def _notes(operation: Operation, edit: Edit, now: Captions) -> list[str]:
+def _notes(operation: Operation, edit: Edit, now: CaptionSet) -> list[str]:
     """What the edit leaves alone, and why."""
     notes = []
     if edit.waiting:

@@ -11,7 +11,7 @@ from bot.errors import Refused
 from bot.rules.bulk.exchange import KEY_DIGITS, Named, Read, member_name, one_text, read_members, read_text
 from bot.rules.bulk.operations import ImportCaptions
 from bot.services.bulk.archive import MOST_BYTES, is_archive, pack, text_of_file, unpack
-from bot.services.bulk.edits import BulkEdits, Captions, Offer
+from bot.services.bulk.edits import BulkEdits, CaptionSet, Offer
 from bot.services.intake import Incoming
 from bot.services.messages import FileToSend
 
@@ -91,7 +91,7 @@ def _read(data: bytes, name: str, pictures: Sequence[Named]) -> Read:
     return one if one.texts else Read({}, found.notes[:1])
 
 
-def _named(now: Captions) -> list[Named]:
+def _named(now: CaptionSet) -> list[Named]:
     return [
         Named(each.id, number, each.file[:KEY_DIGITS], each.file_name, each.caption)
         for number, each in enumerate(now.pictures, 1)

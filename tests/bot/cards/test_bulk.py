@@ -11,7 +11,7 @@ from bot.cards.picture_tags import picture_tags_card
 from bot.errors import Refused
 from bot.rules.bulk.operations import Change
 from bot.rules.tagging import TagOptions
-from bot.services.bulk.edits import Captions, Offer, Undone
+from bot.services.bulk.edits import CaptionSet, Offer, Undone
 from bot.services.captions import PageView
 from bot.store.caption_edits import Past
 from bot.store.rows import CaptionEdit
@@ -24,7 +24,7 @@ PICTURES = tuple(
     dataclasses.replace(PICTURE, id=2**53 + number, caption=f"{PREFIX}, {LONG if number % 2 else TAGS}")
     for number in range(100)
 )
-NOW = Captions(DATASET, PICTURES)
+NOW = CaptionSet(DATASET, PICTURES)
 EDIT = CaptionEdit(
     id=2**53,
     dataset_id=2**53,
@@ -54,10 +54,10 @@ def test_the_worst_cards_stay_within_discords_limits():
     for drawing in (
         bulk.tags_card(NOW, 0),
         bulk.tags_card(NOW, 10**6),
-        bulk.tags_card(Captions(DATASET, ()), 0),
+        bulk.tags_card(CaptionSet(DATASET, ()), 0),
         bulk.tag_card(NOW, long_tag),
         bulk.pictures_card(NOW, long_tag, 0, [(100, each, b"") for each in PICTURES[:4]], 100),
-        bulk.common_card(Captions(DATASET, (PICTURES[1],) * 9)),
+        bulk.common_card(CaptionSet(DATASET, (PICTURES[1],) * 9)),
         bulk.common_card(NOW),
         bulk.offer_card(offer, 3, "said " * 20),
         bulk.done_card(offer),

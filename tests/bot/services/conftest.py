@@ -90,8 +90,8 @@ def tagger() -> ScriptedTagger:
 
 
 @pytest.fixture
-def captions(store, files, tagger) -> Captions:
-    return Captions(store, files, tagger)
+def captions(store, files, tagger, config) -> Captions:
+    return Captions(store, files, tagger, config.tagger)
 
 
 @pytest.fixture

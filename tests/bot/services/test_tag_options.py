@@ -4,12 +4,13 @@ import dataclasses
 
 import pytest
 
-from bot.errors import NotYours, Refused
+from bot.errors import NotYours, Refused, TaggerError
+from bot.services.captioning import CaptionWriter
 from bot.services.captions import Captions
 from bot.services.tag_options import TagSettings, cut_of, default_options, options_of
 from bot.vision.wd14 import Cut, TagResult
 from tests.bot.conftest import make_picture
-from tests.bot.services.conftest import OTHER, OWNER, incoming
+from tests.bot.services.conftest import OTHER, OWNER, incoming, rows
 
 
 @pytest.fixture
@@ -72,3 +73,24 @@ async def test_the_tagger_is_asked_by_them(settings, store, files, tagger, intak
     await captions.tag_batch(report.batch.id)
     assert (tagger.model, tagger.cut.mcut) == ("m/two", True)
     assert (await captions.get(report.added[0].id)).caption == "lisaxl, woman, hat, glasses"
+
+
+async def test_a_model_that_fails_holds_up_only_those_who_chose_it(
+    settings, store, files, tagger, intake, datasets, asked, dataset, host, caplog
+):
+    other = await datasets.create(asked(name="Other"))
+    await settings.change(dataset.id, OWNER, model="m/two")
+    for each in (dataset, other):
+        await intake.add(each.id, OWNER, "m", [incoming("a.jpg", make_picture(seed=each.id))])
+    captions = Captions(store, files, tagger, host)
+    usual = tagger.tag
+
+    async def tag(paths, cut, model):
+        if model:
+            raise TaggerError("This model is broken.")
+        return await usual(paths, cut, model)
+
+    tagger.tag = tag
+    await CaptionWriter(store, captions, lambda: None).write_all()
+    assert await rows(store, "SELECT dataset_id, tagged FROM picture ORDER BY id") == [(dataset.id, 0), (other.id, 1)]
+    assert caplog.text.count("captions wait") == 1

@@ -10,6 +10,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bot.config import TaggerConfig
 from bot.errors import Refused
 from bot.rules.bulk.operations import (
     AddTags,
@@ -91,8 +92,8 @@ class World:
         files = FileStore(folder)
         self.edits = BulkEdits(store, HerePatterns(), clock=iter(range(10**6)).__next__)
         self.files = CaptionFiles(self.edits)
-        self.hand = Captions(store, files, self.tagger)
-        self.again = Recaptioner(self.edits, files, self.tagger, self.hand._host)
+        self.hand = Captions(store, files, self.tagger, TaggerConfig())
+        self.again = Recaptioner(self.edits, files, self.tagger, TaggerConfig())
 
     async def fill(self, bodies):
         async with self.store.transaction() as tx:
