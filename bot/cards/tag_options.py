@@ -31,12 +31,12 @@ EXTRAS_CHOICES = (
 
 def options_card(dataset: Dataset, options: TagOptions, host_model: str) -> Drawing:
     """What holds for the dataset."""
-    sure = "found in each picture (MCut)" if options.mcut else f"{options.general:g}, names {options.character:g}"
+    sure = "found in each picture (MCut)" if options.mcut else f"tags {options.general:g}, names {options.character:g}"
     replaced = ", ".join(f"{old} → {new or 'nothing'}" for old, new in options.replacements)
     lines = [
         f"## Tagger of {escaped(dataset.name)}",
         f"**Model** {escaped(_short(options.model or host_model), 60)}",
-        f"**Sure from** {sure}",
+        f"**Thresholds** {sure}",
         f"**Profile** {dict(PROFILE_NAMES)[options.profile]}",
         f"**Known characters** {dict(NAMES_CHOICES)[options.characters].lower()}",
         f"**Rating** {options.ratings} · **Underscores** {'yes' if options.underscores else 'no'}",
@@ -79,7 +79,7 @@ def model_form(dataset_id: int, options: TagOptions, models: Sequence[str], host
     form.add_item(_select("Model", MODEL, chosen, {options.model or HOST_MODEL}))
     cut = "auto" if options.mcut else f"{options.general:g}, {options.character:g}"
     about = "Tags, names: 0 to 1; or auto (MCut)"
-    form.add_item(discord.ui.Label(text="Sure from", description=about, component=_entry(CUT, cut, 30)))
+    form.add_item(discord.ui.Label(text="Thresholds", description=about, component=_entry(CUT, cut, 30)))
     form.add_item(_select("Profile", PROFILE, PROFILE_NAMES, {options.profile}))
     form.add_item(_select("Known characters", NAMES, NAMES_CHOICES, {options.characters}))
     extras = {options.ratings, "underscores" if options.underscores else ""}

@@ -123,7 +123,7 @@ async def _show_tags(interaction: Interaction, dataset_id: int, page: int) -> No
 
 
 async def _now(interaction: Interaction, dataset_id: int) -> CaptionSet:
-    return await bot_of(interaction).services.edits.captions(dataset_id, interaction.user.id)
+    return await bot_of(interaction).services.bulk.edits.captions(dataset_id, interaction.user.id)
 
 
 async def _tags_page(interaction: Interaction, parts: list[str]) -> None:
@@ -218,10 +218,10 @@ async def _recaptioned(interaction: Interaction, parts: list[str]) -> None:
     chosen = chosen_of(interaction, forms.MODE)
     mode: Mode = "overwrite" if chosen == ["overwrite"] else "fill" if chosen == ["fill"] else "append"
     await taking_time(interaction)
-    operation, notes = await services.recaptioner.look(
+    operation, notes = await services.bulk.recaptioner.look(
         dataset_id, interaction.user.id, text_of(interaction, forms.PICTURES), mode
     )
-    offer = await services.edits.offer(dataset_id, interaction.user.id, operation, notes)
+    offer = await services.bulk.edits.offer(dataset_id, interaction.user.id, operation, notes)
     await show(interaction, cards.offer_card(offer))
 
 
@@ -235,18 +235,18 @@ async def _imported(interaction: Interaction, parts: list[str]) -> None:
 async def _import(interaction: Interaction, dataset_id: int, file: Incoming) -> None:
     await taking_time(interaction)
     services = bot_of(interaction).services
-    offer = await services.caption_files.offer_import(dataset_id, interaction.user.id, file)
+    offer = await services.bulk.files.offer_import(dataset_id, interaction.user.id, file)
     await show(interaction, cards.offer_card(offer))
 
 
 async def _send_file(interaction: Interaction, dataset_id: int, form: Form) -> None:
-    file = await bot_of(interaction).services.caption_files.export(dataset_id, interaction.user.id, form)
+    file = await bot_of(interaction).services.bulk.files.export(dataset_id, interaction.user.id, form)
     said = f"{file.captions} captions. Change them where you like, then: /captions import"
     await respond(interaction, said, files=[file.to_send])
 
 
 async def _offer(interaction: Interaction, dataset_id: int, operation: Operation) -> None:
-    offer = await bot_of(interaction).services.edits.offer(dataset_id, interaction.user.id, operation)
+    offer = await bot_of(interaction).services.bulk.edits.offer(dataset_id, interaction.user.id, operation)
     await show(interaction, cards.offer_card(offer))
 
 
@@ -287,7 +287,7 @@ async def _again(interaction: Interaction, parts: list[str]) -> None:
 
 
 async def _offer_page(interaction: Interaction, parts: list[str]) -> None:
-    offer = await bot_of(interaction).services.edits.look(int(parts[0]), interaction.user.id)
+    offer = await bot_of(interaction).services.bulk.edits.look(int(parts[0]), interaction.user.id)
     card = cards.offer_card(offer, int(parts[1])) if offer.edit.applied_at is None else cards.done_card(offer)
     await show(interaction, card)
 
@@ -295,7 +295,7 @@ async def _offer_page(interaction: Interaction, parts: list[str]) -> None:
 async def _apply(interaction: Interaction, parts: list[str]) -> None:
     services = bot_of(interaction).services
     await taking_time(interaction)  # a pattern may have to be run anew
-    applied = await services.edits.apply(int(parts[0]), interaction.user.id)
+    applied = await services.bulk.edits.apply(int(parts[0]), interaction.user.id)
     services.wake_cards()
     if applied.done:
         await show(interaction, cards.done_card(applied.offer))
@@ -318,7 +318,7 @@ async def _undo_past(interaction: Interaction, parts: list[str]) -> None:
 
 async def _take_back(interaction: Interaction, edit_id: int) -> None:
     services = bot_of(interaction).services
-    undone = await services.edits.undo(edit_id, interaction.user.id)
+    undone = await services.bulk.edits.undo(edit_id, interaction.user.id)
     services.wake_cards()
     await show(interaction, cards.undone_card(undone))
 
@@ -329,7 +329,7 @@ async def _history_page(interaction: Interaction, parts: list[str]) -> None:
 
 async def _show_history(interaction: Interaction, dataset_id: int, page: int) -> None:
     page = max(0, page)
-    past, total = await bot_of(interaction).services.edits.history(
+    past, total = await bot_of(interaction).services.bulk.edits.history(
         dataset_id, interaction.user.id, cards.PAST_SHOWN, page * cards.PAST_SHOWN
     )
     await show(interaction, cards.history_card(dataset_id, past, page, total))

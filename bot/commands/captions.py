@@ -121,7 +121,7 @@ async def _tags(interaction: Interaction, parts: list[str]) -> None:
 async def _tags_of(interaction: Interaction, picture_id: int) -> Drawing:
     services = bot_of(interaction).services
     picture = await services.captions.get(picture_id)
-    return picture_tags_card(await services.edits.captions(picture.dataset_id, interaction.user.id), picture)
+    return picture_tags_card(await services.bulk.edits.captions(picture.dataset_id, interaction.user.id), picture)
 
 
 async def _kept_tags(interaction: Interaction, parts: list[str]) -> None:
@@ -139,7 +139,7 @@ async def _more_tags(interaction: Interaction, parts: list[str]) -> None:
     """Tags of other captions are written into this one too."""
     services = bot_of(interaction).services
     picture = await services.captions.get(int(parts[0]))
-    now = await services.edits.captions(picture.dataset_id, interaction.user.id)
+    now = await services.bulk.edits.captions(picture.dataset_id, interaction.user.id)
     await _change_tags(interaction, parts, new=[now.tag(code).tag for code in values_of(interaction)])
 
 

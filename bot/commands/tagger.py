@@ -75,12 +75,12 @@ async def _model_chosen(interaction: Interaction, parts: list[str]) -> None:
 
 async def _reset(interaction: Interaction, parts: list[str]) -> None:
     services = bot_of(interaction).services
-    await services.tag_settings.reset(int(parts[0]), interaction.user.id)
+    await services.bulk.settings.reset(int(parts[0]), interaction.user.id)
     await show_options(interaction, await _owned(interaction, parts))
 
 
 async def _change(interaction: Interaction, parts: list[str], **values: Any) -> None:
-    await bot_of(interaction).services.tag_settings.change(int(parts[0]), interaction.user.id, **values)
+    await bot_of(interaction).services.bulk.settings.change(int(parts[0]), interaction.user.id, **values)
     await show_options(interaction, await _owned(interaction, parts))
 
 

@@ -17,10 +17,7 @@ from bot.poster import DiscordPoster
 from bot.runners.embedded import EmbeddedTrainer
 from bot.runners.local import LocalRunner
 from bot.services.backup import Backups
-from bot.services.bulk.edits import BulkEdits
-from bot.services.bulk.files import CaptionFiles
-from bot.services.bulk.patterns import Patterns
-from bot.services.bulk.recaption import Recaptioner
+from bot.services.bulk.all import Bulk
 from bot.services.captioning import RETRY_SECONDS, CaptionWriter
 from bot.services.captions import Captions
 from bot.services.cards import CardEditor
@@ -38,7 +35,6 @@ from bot.services.outbox import Outbox
 from bot.services.posts import Posts
 from bot.services.queue import Queue
 from bot.services.retention import Retention
-from bot.services.tag_options import TagSettings
 from bot.services.training import Training
 from bot.services.watch import TrainerWatch
 from bot.store.database import Store
@@ -65,10 +61,7 @@ class Services:
     datasets: Datasets
     intake: Intake
     captions: Captions
-    edits: BulkEdits
-    caption_files: CaptionFiles
-    recaptioner: Recaptioner
-    tag_settings: TagSettings
+    bulk: Bulk
     posts: Posts
     thread_posts: ThreadPosts
     threads: Threads
@@ -177,7 +170,6 @@ def _build(
     tagger = Tagger(config.tagger)
     datasets = Datasets(store, pictures, config, jobs.training.stop_all, clock)
     captions = Captions(store, pictures, tagger, config.tagger)
-    edits = BulkEdits(store, Patterns(), clock)
     intake = Intake(store, pictures, Decoder(config.intake), config, clock)
     drawer = DatasetDrawer(store, datasets, captions, pictures, posts_taken=config.intake.message_content)
     drawers: Mapping[CardKind, Drawer] = {"dataset": drawer.dataset, "batch": drawer.batch, "job": jobs.drawer.draw}
@@ -196,10 +188,7 @@ def _build(
         datasets=datasets,
         intake=intake,
         captions=captions,
-        edits=edits,
-        caption_files=CaptionFiles(edits),
-        recaptioner=Recaptioner(edits, pictures, tagger, config.tagger),
-        tag_settings=TagSettings(store, config.tagger),
+        bulk=Bulk.build(store, pictures, tagger, config.tagger, clock),
         posts=posts,
         thread_posts=ThreadPosts(client, store, datasets, posts),
         threads=threads,

@@ -108,7 +108,7 @@ async def test_tagger_options_are_kept_and_used(lab, pictures):
     chosen = {"model": ["-"], "profile": ["plain"], "names": ["keep"], "extras": ["last", "underscores"]}
     assert "from 0 to 1" in await lab.said(await lab.submit(form, cut="2", **chosen))
     form = await lab.form(card, "tagger-model")
-    card = await lab.shown(await lab.submit(form, cut="0,3", **chosen), "Sure from** 0.3, names 0.3")
+    card = await lab.shown(await lab.submit(form, cut="0,3", **chosen), "Thresholds** tags 0.3, names 0.3")
     await lab.restart()
     await lab.add(thread, pictures(1, first=1))
     rows = await lab.until_rows("SELECT * FROM picture", lambda found: len(found) == 2 and found[1]["tagged"])
