@@ -70,9 +70,11 @@ async def changes_of(tx: Connection, edit_id: int) -> list[Change]:
     return [Change(row["picture_id"], row["number"], row["before"], row["after"]) for row in rows]
 
 
-async def edit_applied(tx: Connection, edit_id: int, now: float) -> None:
-    """It is done; what it was worked out from is not needed any more."""
-    await tx.execute("UPDATE caption_edit SET applied_at = ?, operation = '' WHERE id = ?", (now, edit_id))
+async def edit_applied(tx: Connection, edit_id: int, user_id: int, now: float) -> None:
+    """It is done, by whom and when; what it was worked out from is not needed any more."""
+    await tx.execute(
+        "UPDATE caption_edit SET applied_at = ?, user_id = ?, operation = '' WHERE id = ?", (now, user_id, edit_id)
+    )
 
 
 async def edit_undone(tx: Connection, edit_id: int, user_id: int, now: float) -> None:
@@ -118,9 +120,11 @@ async def forget_offers(tx: Connection, before: float) -> None:
 
 
 async def _insert_items(tx: Connection, edit_id: int, changes: Iterable[Change]) -> None:
+    """A picture that was removed while its caption was worked out is left out."""
     await tx.executemany(
-        "INSERT INTO caption_edit_item (edit_id, picture_id, before, after) VALUES (?, ?, ?, ?)",
-        [(edit_id, each.picture_id, each.before, each.after) for each in changes],
+        "INSERT INTO caption_edit_item (edit_id, picture_id, before, after)"
+        " SELECT ?, id, ?, ? FROM picture WHERE id = ?",
+        [(edit_id, each.before, each.after, each.picture_id) for each in changes],
     )
 
 

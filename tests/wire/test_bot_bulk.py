@@ -1,4 +1,4 @@
-"""Bulk editing over the wire: every card, menu, form and file of it is a request that Discord's own description takes."""
+"""Bulk editing over the wire: each card, menu, form and file of it is a request that Discord's description takes."""
 
 from __future__ import annotations
 
@@ -57,9 +57,8 @@ async def test_tags_forms_files_and_history(server, bot, alice, workshop):
 
     menu = (await alice.click(batch, "v1:cap-tags")).original
     own = next(part for part in menu.walk() if part.get("custom_id", "").startswith("v1:cap-tags-keep"))
-    await alice.choose(
-        menu, own["custom_id"], *[option["label"] for option in own["options"] if option["label"] != "solo"]
-    )
+    kept = [option["label"] for option in own["options"] if option["label"] != "solo"]
+    await alice.choose(menu, own["custom_id"], *kept)
     await server.world.wait_for(lambda: "solo" not in batch.text)
     await alice.submit(await alice.click(batch, "v1:cap-jump"), {"pictures": "2"})
     await server.world.wait_for(lambda: "2 / 2" in batch.text)

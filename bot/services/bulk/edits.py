@@ -165,7 +165,7 @@ class BulkEdits:
                     raise Refused("This was applied already. /captions history has it, with Undo.")
                 if now.mark == offer.edit.mark:
                     await self._write(tx, offer.dataset.id, offer.changes)
-                    await rows.edit_applied(tx, edit_id, self._clock())
+                    await rows.edit_applied(tx, edit_id, user_id, self._clock())
                     return Applied(offer, done=True)
             fresh = await self._renewed(offer, now)
             if fresh.changes != offer.changes:
@@ -195,7 +195,7 @@ class BulkEdits:
             title = _undo_title(offer.edit.title)
             new = NewEdit(dataset_id=offer.dataset.id, user_id=user_id, title=title, operation="", mark="")
             undoing = await rows.insert_edit(tx, new, back, self._clock())
-            await rows.edit_applied(tx, undoing.id, self._clock())
+            await rows.edit_applied(tx, undoing.id, user_id, self._clock())
         return Undone(offer.dataset.id, offer.edit.title, len(back), len(offer.changes) - len(back))
 
     async def history(self, dataset_id: int, user_id: int, limit: int, offset: int = 0) -> tuple[list[Past], int]:

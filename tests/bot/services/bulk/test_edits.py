@@ -105,6 +105,20 @@ async def test_nothing_is_left_to_undo_once_every_caption_was_edited(edits, data
         await edits.undo(offer.edit.id, OWNER)
 
 
+async def test_a_picture_that_is_removed_while_a_pattern_runs_is_left_out(store, dataset, three, captions, bodies):
+    class Slow(Patterns):
+        async def replaced(self, find, by, texts):
+            await captions.remove(three[0], OWNER)
+            return await super().replaced(find, by, texts)
+
+    edits = BulkEdits(store, Slow())
+    offer = await edits.offer(dataset.id, OWNER, ReplacePattern(find="smile", by="grin"))
+    again = BulkEdits(store, Patterns())
+    assert len((await again.look(offer.edit.id, OWNER)).changes) == 2
+    assert (await again.apply(offer.edit.id, OWNER)).done
+    assert await bodies() == ["grin", "grin, She sits, reading."]
+
+
 async def test_it_outlives_a_restart(edits, dataset, three, store, bodies):
     offer = await edits.offer(dataset.id, OWNER, RenameTag(old="smile", new="grin"))
     again = BulkEdits(store, Patterns())
