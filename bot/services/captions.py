@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bot.config import TaggerConfig
@@ -18,16 +18,13 @@ from bot.services.tag_options import cut_of, options_of
 from bot.store import pictures
 from bot.store.database import Connection, Store
 from bot.store.rows import Dataset, Picture
-from bot.vision.tagger import Tagger
+from bot.vision.tagger import CHUNK, Tagger
 from bot.vision.wd14 import TagResult
 
 log = logging.getLogger(__name__)
 
 UNCAPTIONED = "uncaptioned"
 """What a pager shows when it leaves out the pictures that have a caption."""
-
-Shown = Callable[[], Awaitable[None]]
-"""Called when new captions can be seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,24 +150,30 @@ class Captions:
                 await self._files.remove(picture.file)
         return Removed(picture, in_batch, in_dataset)
 
-    async def tag_batch(self, batch_id: int, shown: Shown | None = None) -> int:
-        """Write the tagger's captions of the batch's new pictures; a person's edit always wins. Returns how many.
+    async def tag_batch(self, batch_id: int) -> int:
+        """Write the captions of all the batch's new pictures, part by part; returns how many.
 
-        The first picture goes alone, so that its caption is there in seconds (`shown` is called then), the rest
-        together. A picture that was removed meanwhile is left out; one that cannot be opened keeps `trigger, class` and
-        is not asked about again. Raises NotFound, and TaggerError when the tagger cannot work: captions then wait as
-        they are.
+        Raises NotFound, and TaggerError when the tagger cannot work: captions then wait as they are.
+        """
+        written = 0
+        while (part := await self.tag_part(batch_id)) is not None:
+            written += part
+        return written
+
+    async def tag_part(self, batch_id: int) -> int | None:
+        """Write the tagger's captions of the batch's next pictures; returns how many, None when none waits.
+
+        The first picture of a batch goes alone, so that a caption is there in seconds, the others together. A person's
+        edit always wins, and a picture that was removed meanwhile is left out; one that cannot be opened keeps
+        `trigger, class` and is not asked about again. Raises NotFound and TaggerError.
         """
         async with self._store.transaction() as tx:
             dataset = await self._dataset_of_batch(tx, batch_id)
-            new = [each for each in await pictures.pictures_of_batch(tx, batch_id) if not each.tagged]
-        written = 0
-        for part in (new[:1], new[1:]):
-            if part:
-                written += await self._tag(dataset, part)
-            if part and shown is not None:
-                await shown()
-        return written
+            found = await pictures.pictures_of_batch(tx, batch_id)
+        new = [each for each in found if not each.tagged and not each.revision]  # what write_tagged takes
+        if not new:
+            return None
+        return await self._tag(dataset, new[: CHUNK if len(new) < len(found) else 1])
 
     async def model_of(self, batch_id: int) -> str:
         """The tagger that writes the batch's captions, empty for the host's; raises NotFound."""

@@ -75,6 +75,29 @@ async def test_the_tagger_is_asked_by_them(settings, store, files, tagger, intak
     assert (await captions.get(report.added[0].id)).caption == "lisaxl, woman, hat, glasses"
 
 
+async def test_a_large_batch_holds_nobody_up(
+    store, files, intake, datasets, asked, dataset, config, tagger, monkeypatch
+):
+    """Whoever comes while it is worked on gets the first caption before it goes on."""
+    monkeypatch.setattr("bot.services.captions.CHUNK", 2)
+    other = await datasets.create(asked(name="Other"))
+    offered = [incoming(f"{seed}.jpg", make_picture(seed=seed)) for seed in range(5)]
+    await intake.add(dataset.id, OWNER, "m", offered)
+
+    async def meanwhile():
+        await intake.add(other.id, OWNER, "m", offered[:2])
+
+    tagger.meanwhile = meanwhile
+    drawn = []
+    captions = Captions(store, files, tagger, config.tagger)
+    writer = CaptionWriter(store, captions, lambda: drawn.append(len(tagger.asked)))
+    await writer.write_all()
+    assert drawn == [1, 2, 4, 6, 7]
+    order = [path.name for path in tagger.asked]
+    assert order[1] == order[0], "the other dataset's first picture"
+    assert await rows(store, "SELECT count(*) FROM picture WHERE tagged = 0") == [(0,)]
+
+
 async def test_a_model_that_fails_holds_up_only_those_who_chose_it(
     settings, store, files, tagger, intake, datasets, asked, dataset, host, caplog
 ):
