@@ -150,16 +150,6 @@ class Captions:
                 await self._files.remove(picture.file)
         return Removed(picture, in_batch, in_dataset)
 
-    async def tag_batch(self, batch_id: int) -> int:
-        """Write the captions of all the batch's new pictures, part by part; returns how many.
-
-        Raises NotFound, and TaggerError when the tagger cannot work: captions then wait as they are.
-        """
-        written = 0
-        while (part := await self.tag_part(batch_id)) is not None:
-            written += part
-        return written
-
     async def tag_part(self, batch_id: int) -> int | None:
         """Write the tagger's captions of the batch's next pictures; returns how many, None when none waits.
 

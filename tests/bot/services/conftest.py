@@ -124,3 +124,11 @@ async def rows(store, sql: str, *values) -> list:
     """What the database holds."""
     async with store.transaction() as tx:
         return [tuple(row) for row in await tx.execute_fetchall(sql, values)]
+
+
+async def tag_all(captions: Captions, batch_id: int) -> int:
+    """Has every new picture of the batch captioned; how many were."""
+    written = 0
+    while (part := await captions.tag_part(batch_id)) is not None:
+        written += part
+    return written

@@ -10,7 +10,7 @@ from bot.services.captions import Captions
 from bot.services.tag_options import TagSettings, cut_of, default_options, options_of
 from bot.vision.wd14 import Cut, TagResult
 from tests.bot.conftest import make_picture
-from tests.bot.services.conftest import OTHER, OWNER, incoming, rows
+from tests.bot.services.conftest import OTHER, OWNER, incoming, rows, tag_all
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ async def test_the_tagger_is_asked_by_them(settings, store, files, tagger, intak
     tagger.result = TagResult((("smile", 0.9), ("specs", 0.8), ("hat", 0.7)), (), "general")
     report = await intake.add(dataset.id, OWNER, "m", [incoming("a.jpg", make_picture())])
     captions = Captions(store, files, tagger, host)
-    await captions.tag_batch(report.batch.id)
+    await tag_all(captions, report.batch.id)
     assert (tagger.model, tagger.cut.mcut) == ("m/two", True)
     assert (await captions.get(report.added[0].id)).caption == "lisaxl, woman, hat, glasses"
 
