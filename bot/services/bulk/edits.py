@@ -161,8 +161,7 @@ class BulkEdits:
         while True:
             async with self._store.transaction() as tx:
                 offer, now = await self._known(tx, edit_id, user_id)
-                if offer.edit.applied_at is not None:
-                    raise Refused("This was applied already. /captions history has it, with Undo.")
+                _check_open(offer.edit)
                 if now.mark == offer.edit.mark:
                     await self._write(tx, offer.dataset.id, offer.changes)
                     await rows.edit_applied(tx, edit_id, user_id, self._clock())
@@ -212,6 +211,7 @@ class BulkEdits:
             raise Refused("The captions changed meanwhile, and now it would change nothing. Nothing was done.")
         notes = _notes(operation, edit, now)
         async with self._store.transaction() as tx:
+            _check_open(await rows.edit_by_id(tx, offer.edit.id))  # a second press may have been faster
             await rows.renew_edit(tx, offer.edit.id, now.mark, notes, edit.changes)
         return dataclasses.replace(offer, changes=edit.changes, total=len(now.pictures))
 
@@ -243,6 +243,14 @@ class BulkEdits:
 async def _captions(tx: Connection, dataset_id: int, user_id: int) -> CaptionSet:
     dataset = await owned(tx, dataset_id, user_id)
     return CaptionSet(dataset, tuple(await pictures.pictures_of_dataset(tx, dataset_id)))
+
+
+def _check_open(edit: CaptionEdit | None) -> None:
+    """Raises NotFound and Refused unless the edit can still be applied."""
+    if edit is None:
+        raise NotFound("This edit is no longer kept. Start it anew: /captions tags")
+    if edit.applied_at is not None:
+        raise Refused("This was applied already. /captions history has it, with Undo.")
 
 
 def _notes(operation: Operation, edit: Edit, now: CaptionSet) -> list[str]:

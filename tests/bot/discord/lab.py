@@ -105,6 +105,12 @@ class Lab:
         await until(lambda: result.modal, "a modal")
         return result
 
+    async def asked(self, thread: ChannelHandle, command: str) -> InteractionResult:
+        """Alice types a command that opens a modal; the result with it."""
+        result = await self.slash(self.alice, thread, command)
+        await until(lambda: result.modal, "a modal")
+        return result
+
     async def submit(self, form: InteractionResult, **values: Any) -> InteractionResult:
         """Alice sends the modal in."""
         await free(self.env)

@@ -90,29 +90,29 @@ async def test_a_tag_is_renamed_moved_and_its_pictures_shown(lab, thread):
 
 async def test_tags_are_added_to_chosen_pictures(lab, thread):
     before = await lab.captions()
-    form = await lab.slash(lab.alice, thread, "captions add")
+    form = await lab.asked(thread, "captions add")
     offer = await lab.shown(await lab.submit(form, tags="Red Hat, solo", place=["last"], pictures="1, 3"), "2 of 3")
     await lab.shown(await lab.press(lab.alice, offer, "edit-apply"), "2 captions changed")
     after = await lab.captions()
     assert after == [f"{before[0]}, Red Hat", before[1], f"{before[2]}, Red Hat"]
-    form = await lab.slash(lab.alice, thread, "captions add")
+    form = await lab.asked(thread, "captions add")
     assert "pictures 1 to 3" in await lab.said(await lab.submit(form, tags="x", place=["first"], pictures="9"))
-    form = await lab.slash(lab.alice, thread, "captions add")
+    form = await lab.asked(thread, "captions add")
     assert "No caption would change" in await lab.said(await lab.submit(form, tags="solo", place=["last"]))
 
 
 async def test_text_and_patterns_are_replaced_and_sentences_survive(lab, thread):
     sentence = "A photo of lisaxl, laughing. Behind her: 1,000 books!"
     await write(lab, f"lisaxl, woman, {sentence}", "lisaxl, woman, smile, hat1", "lisaxl, woman, hat2")
-    form = await lab.slash(lab.alice, thread, "captions replace")
+    form = await lab.asked(thread, "captions replace")
     offer = await lab.shown(await lab.submit(form, find=r"hat(\d)", by=r"cap \1", how=["pattern"]), "2 of 3")
     await lab.shown(await lab.press(lab.alice, offer, "edit-apply"), "2 captions changed")
     assert await lab.captions() == [f"lisaxl, woman, {sentence}", "lisaxl, woman, smile, cap 1", "lisaxl, woman, cap 2"]
-    form = await lab.slash(lab.alice, thread, "captions replace")
+    form = await lab.asked(thread, "captions replace")
     offer = await lab.shown(await lab.submit(form, find="Behind her", by="Before her", how=["text"]), "1 of 3")
     await lab.shown(await lab.press(lab.alice, offer, "edit-apply"), "1 caption changed")
     assert (await lab.captions())[0].endswith("Before her: 1,000 books!")
-    form = await lab.slash(lab.alice, thread, "captions replace")
+    form = await lab.asked(thread, "captions replace")
     assert "not a pattern" in await lab.said(await lab.submit(form, find="(", by="", how=["pattern"]))
 
 
@@ -132,7 +132,7 @@ async def test_history_names_who_and_undoes_after_a_restart(lab, thread):
     assert "Nothing was changed in bulk" in await lab.said(await lab.slash(lab.alice, thread, "captions history"))
     before = await lab.captions()
     for find, by in (("solo", "*x*"), ("x", "yy")):
-        form = await lab.slash(lab.alice, thread, "captions replace")
+        form = await lab.asked(thread, "captions replace")
         offer = await lab.shown(await lab.submit(form, find=find, by=by, how=["text"]), "3 of 3")
         await lab.shown(await lab.press(lab.alice, offer, "edit-apply"), "done")
     await lab.restart()
@@ -209,16 +209,16 @@ async def test_import_sort_dedupe_and_export_are_in_the_list_too(lab, thread):
 async def test_pictures_are_captioned_again(lab, thread):
     tagged = await lab.captions()
     await write(lab, "lisaxl, woman", "lisaxl, woman, hat", "lisaxl, woman, She sits, reading.")
-    form = await lab.slash(lab.alice, thread, "captions recaption")
+    form = await lab.asked(thread, "captions recaption")
     offer = await lab.shown(await lab.submit(form, mode=["fill"]), "1 of 3")
     await lab.shown(await lab.press(lab.alice, offer, "edit-apply"), "done")
     assert await lab.captions() == [tagged[0], "lisaxl, woman, hat", "lisaxl, woman, She sits, reading."]
-    form = await lab.slash(lab.alice, thread, "captions recaption")
+    form = await lab.asked(thread, "captions recaption")
     offer = await lab.shown(await lab.submit(form, mode=["append"], pictures="2-3"), "2 of 3")
     await lab.shown(await lab.press(lab.alice, offer, "edit-apply"), "done")
     rest = tagged[2].removeprefix("lisaxl, woman, ")
     assert (await lab.captions())[2] == f"lisaxl, woman, {rest}, She sits, reading."
-    form = await lab.slash(lab.alice, thread, "captions recaption")
+    form = await lab.asked(thread, "captions recaption")
     offer = await lab.shown(await lab.submit(form, mode=["overwrite"], pictures="3"), "1 of 3")
     await lab.shown(await lab.press(lab.alice, offer, "edit-apply"), "done")
     assert (await lab.captions())[2] == tagged[2]

@@ -119,6 +119,22 @@ async def test_a_picture_that_is_removed_while_a_pattern_runs_is_left_out(store,
     assert await bodies() == ["grin", "grin, She sits, reading."]
 
 
+async def test_a_second_press_while_a_pattern_runs_anew_changes_nothing(store, edits, dataset, three, write, bodies):
+    offer = await edits.offer(dataset.id, OWNER, ReplacePattern(find="hat", by="cap"))
+    await write({three[1]: "smile, x"})
+
+    class Slow(Patterns):
+        async def replaced(self, find, by, texts):
+            found = await super().replaced(find, by, texts)
+            assert (await edits.apply(offer.edit.id, OWNER)).done
+            return found
+
+    with pytest.raises(Refused, match="applied already"):
+        await BulkEdits(store, Slow()).apply(offer.edit.id, OWNER)
+    assert (await bodies())[0] == "smile, cap"
+    assert (await edits.undo(offer.edit.id, OWNER)).restored == 1
+
+
 async def test_it_outlives_a_restart(edits, dataset, three, store, bodies):
     offer = await edits.offer(dataset.id, OWNER, RenameTag(old="smile", new="grin"))
     again = BulkEdits(store, Patterns())
