@@ -1,7 +1,8 @@
 """Tags and sentences in one caption: which items between commas are tags, and which belong to a sentence.
 
 A caption may hold both: `lisaxl, woman, smile, She sits on a bench, looking away. The light is warm.` Bulk editing
-takes tags by the item and leaves sentences alone; in doubt an item counts as part of a sentence.
+takes tags by the item and leaves sentences alone; in doubt an item counts as part of a sentence, which runs from its
+first capital or article to its full stop or, where it has none, to the end of the caption.
 """
 
 from __future__ import annotations
@@ -14,17 +15,29 @@ LONG = 7
 
 _END = re.compile(r"[^\W_][\"'”’)\]]*[.!?…]+[\"'”’)\]]*(?:$|\s+[^\w\s]*(\w))|[。！？]")
 """The end of a sentence: a mark behind a word, then nothing or a next word; `._.` and `!?` are none."""
-_OPENING = re.compile(r"[\"'“‘(\[]*(?:a|an|the)\s", re.IGNORECASE)
+_ARTICLE = re.compile(r"[\"'“‘(\[]*(?:a|an|the)\s", re.IGNORECASE)
+_QUOTES = "\"'“‘(["
+_OPENING_WORDS = 4
+"""Words from which an item with a capital opens a sentence, though no full stop follows (three behind an article);
+names such as `Captain Copper` have fewer."""
 
 
 def tag_places(items: Sequence[str]) -> list[int]:
     """Places of the items that are tags; all others are parts of sentences."""
-    in_prose: set[int] = set()
-    for place, item in enumerate(items):
-        if _ends_sentence(item):
-            in_prose.update(range(_begin(items, place, max(in_prose, default=-1) + 1), place + 1))
-        elif len(item.split()) >= LONG:
-            in_prose.add(place)
+    in_prose = {place for place, item in enumerate(items) if len(item.split()) >= LONG}
+    start = 0
+    while start < len(items):
+        rest = range(start, len(items))
+        end = next((place for place in rest if _ends_sentence(items[place])), None)
+        opening = next((place for place in rest if _opens_sentence(items[place])), None)
+        if end is not None:
+            begin = next((place for place in range(start, end + 1) if _may_open(items[place])), start)
+            start = end + 1
+        elif opening is not None:
+            begin, start = opening, len(items)
+        else:
+            break
+        in_prose.update(range(begin, start))
     return [place for place in range(len(items)) if place not in in_prose]
 
 
@@ -41,10 +54,17 @@ def _ends_sentence(item: str) -> bool:
     return False
 
 
-def _begin(items: Sequence[str], end: int, earliest: int) -> int:
-    """Where the sentence that ends in item `end` begins: at the nearest capital or article, else as early as can be."""
-    for place in range(end, earliest - 1, -1):
-        first = items[place].lstrip("\"'“‘([")[:1]
-        if first.isupper() or _OPENING.match(items[place]):
-            return place
-    return earliest
+def _may_open(item: str) -> bool:
+    """Whether a sentence that ends further on may begin here; phones give a lone first word its capital too."""
+    quoted = item[:1] in _QUOTES
+    return (_has_capital(item) and (quoted or len(item.split()) > 1)) or _ARTICLE.match(item) is not None
+
+
+def _opens_sentence(item: str) -> bool:
+    """Whether a sentence begins here even if nothing ends it."""
+    words = len(item.split()) + (_ARTICLE.match(item) is not None)
+    return _has_capital(item) and words >= _OPENING_WORDS
+
+
+def _has_capital(item: str) -> bool:
+    return item.lstrip(_QUOTES)[:1].isupper()
