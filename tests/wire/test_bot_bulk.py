@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.wire.test_bot_datasets import jpegs
 
 
-async def test_tags_forms_files_and_history(server, bot, alice, workshop):
+@pytest.fixture
+async def captioned(server, bot, alice, workshop):
+    """Thread, dataset's card and batch's card, with two captions written."""
     thread, card = await workshop.create_dataset(alice)
     batch = await workshop.hand_over(alice, card, jpegs(1, 2))
     await server.world.wait_for(lambda: "bobbyxl, dog, solo" in batch.text, what="the tagger's captions")
     await server.world.wait_for(lambda: "Captions are being" not in card.text)
+    return thread, card, batch
+
+
+async def test_tags_are_added_shown_and_renamed(server, alice, captioned):
+    _, card, batch = captioned
     opened = await alice.click(card, "Captions")
     tags = opened.original
     assert "solo" in tags.text
@@ -34,10 +43,16 @@ async def test_tags_forms_files_and_history(server, bot, alice, workshop):
     await alice.click(tags, "Apply")
     await server.world.wait_for(lambda: "bobbyxl, dog, alone" in batch.text)
 
-    for command, words in (("captions replace", {"find": "alone", "by": "solo"}), ("captions recaption", {})):
-        asked = await alice.slash(command, thread)
-        offered = await alice.submit(asked, words)
-        await server.world.wait_for(lambda offered=offered: offered.original and "2 of 2" in offered.original.text)
+
+async def test_commands_files_options_and_history(server, alice, captioned):
+    thread, _, batch = captioned
+    asked = await alice.slash("captions replace", thread)
+    offered = await alice.submit(asked, {"find": "solo", "by": "alone"})
+    await server.world.wait_for(lambda: offered.original and "2 of 2" in offered.original.text)
+    await alice.click(offered.original, "Apply")
+    await server.world.wait_for(lambda: "bobbyxl, dog, alone" in batch.text)
+    again = await alice.submit(await alice.slash("captions recaption", thread))
+    await server.world.wait_for(lambda: again.original and "2 of 2" in again.original.text)
 
     exported = await alice.slash("captions export", thread)
     (file,) = exported.original.files
@@ -52,7 +67,7 @@ async def test_tags_forms_files_and_history(server, bot, alice, workshop):
     await server.world.wait_for(lambda: "MCut" in options.text)
 
     history = (await alice.slash("captions history", thread)).original
-    await alice.choose(history, "v1:history-undo", "Rename “solo” to “alone”")
+    await alice.choose(history, "v1:history-undo", "Replace “solo” by “alone”")
     await server.world.wait_for(lambda: "bobbyxl, dog, solo" in batch.text)
 
     menu = (await alice.click(batch, "v1:cap-tags")).original
