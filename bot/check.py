@@ -116,7 +116,8 @@ def check_data(config: Config) -> Iterator[Finding]:
 def check_models(config: Config) -> Iterator[Finding]:
     """Base model and tagger: a path that exists, or a hub id that is or can be downloaded."""
     yield _check_model("Base model", config.training.base, ("model_index.json",), "training.base")
-    yield _check_model("Tagger", config.tagger.model, ("model.onnx", "selected_tags.csv"), "tagger.model")
+    for model, key in ((config.tagger.model, "model"), *((each, "models") for each in config.tagger.models)):
+        yield _check_model("Tagger", model, ("model.onnx", "selected_tags.csv"), f"tagger.{key}")
 
 
 def _check_model(what: str, model: str, files: tuple[str, ...], key: str) -> Finding:

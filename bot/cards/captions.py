@@ -40,13 +40,13 @@ def batch_card(page: BatchPage) -> Drawing:
     gallery = discord.ui.MediaGallery[Card](
         discord.MediaGalleryItem(f"attachment://{file.name}", description=file.description)
     )
-    head = f"{view.index + 1} / {view.total} · {escaped(picture.file_name, 60)} · {picture.width}×{picture.height}"
+    page_of = f"{view.index + 1} / {view.total}{' uncaptioned' if view.filtered else ''} · #{view.number}"
+    head = f"{page_of} · {escaped(picture.file_name, 60)} · {picture.width}×{picture.height}"
     items: list[discord.ui.Item[Card]] = [text(head), gallery, text(_caption(picture))]
     if view.problems:
         items.append(text(listing([f"⚠️ {problem}" for problem in view.problems], limit=200)))
     items.append(_main_row(page))
-    if view.total > 1:
-        items.append(_second_row(page))
+    items += [_second_row(page), *_filter_row(page)]
     if page.notes:
         items.append(text(f"-# Not added:\n{listing(page.notes, limit=180)}"))
     return Drawing(Card(discord.ui.Container(*items, accent_color=BLUE)), marker(page.batch_id), (file,))
@@ -133,4 +133,21 @@ def _main_row(page: BatchPage) -> discord.ui.ActionRow[Card]:
 
 
 def _second_row(page: BatchPage) -> discord.ui.ActionRow[Card]:
-    return row(button("Previous", "cap-prev", page.batch_id, disabled=page.view.index == 0))
+    tags = button("Tags", "cap-tags", page.view.picture.id)
+    if page.view.total == 1:
+        return row(tags)
+    first = page.view.index == 0
+    return row(
+        button("Previous", "cap-prev", page.batch_id, disabled=first),
+        tags,
+        button("Go to …", "cap-jump", page.batch_id),
+    )
+
+
+def _filter_row(page: BatchPage) -> list[discord.ui.ActionRow[Card]]:
+    """Where some captions are only a prefix: see these alone, or all again."""
+    if page.view.filtered:
+        return [row(button("Show all", "cap-all", page.batch_id))]
+    if 0 < page.view.uncaptioned < page.view.total:
+        return [row(button(f"Uncaptioned ({page.view.uncaptioned})", "cap-bare", page.batch_id))]
+    return []

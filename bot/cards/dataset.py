@@ -34,7 +34,10 @@ def dataset_card(state: Overview, *, posts_taken: bool) -> Drawing:
         button("Delete", "delete", dataset.id),
     )
     foot = text(f"-# {about} · of <@{dataset.owner_id}>")
-    more = row(button("Check pictures", "check", dataset.id, disabled=state.pictures == 0))
+    more = row(
+        button("Captions", "tags-open", dataset.id, disabled=state.pictures == 0),
+        button("Check pictures", "check", dataset.id, disabled=state.pictures == 0),
+    )
     view = Card(discord.ui.Container(text(head), text(body), foot, actions, more, accent_color=BLUE))
     return Drawing(view, custom_id("add", dataset.id))
 
@@ -47,7 +50,7 @@ def _next_step(state: Overview, posts_taken: bool) -> str:
         return f"Captions are being written: {state.untagged} to go."
     if state.pictures < FEW:
         return f"More would help: 20 to 50 work best. {give}"
-    return "Look through the captions, then press *Train*."
+    return "Look through the *Captions*, then press *Train*."
 
 
 def consent_card(dataset: Dataset, attestation: Attestation) -> Card:

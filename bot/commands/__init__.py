@@ -8,7 +8,7 @@ from typing import Any
 import discord
 from discord import app_commands
 
-from bot.commands import add, captions, check, dataset, train
+from bot.commands import add, bulk, captions, check, dataset, tagger, train
 from bot.commands.actions import Action, Pressed
 from bot.config import Config
 
@@ -36,6 +36,7 @@ def add_commands(tree: app_commands.CommandTree[Any], config: Config) -> None:
         )
     group.add_command(add.add_command(config.intake.max_files))
     tree.add_command(group)
+    tree.add_command(bulk.captions_group())
     for command in train.commands(config):
         tree.add_command(command)
     if config.intake.message_content:
@@ -44,12 +45,20 @@ def add_commands(tree: app_commands.CommandTree[Any], config: Config) -> None:
 
 def actions() -> Mapping[str, Action]:
     """What each component does, by the name in its custom_id."""
-    return {**dataset.ACTIONS, **add.ACTIONS, **captions.ACTIONS, **check.ACTIONS, **train.ACTIONS}
+    return {
+        **dataset.ACTIONS,
+        **add.ACTIONS,
+        **captions.ACTIONS,
+        **bulk.ACTIONS,
+        **tagger.ACTIONS,
+        **check.ACTIONS,
+        **train.ACTIONS,
+    }
 
 
 def submits() -> Mapping[str, Action]:
     """What each sent-in modal does, by the name in its custom_id."""
-    return {**add.SUBMITS, **captions.SUBMITS}
+    return {**add.SUBMITS, **captions.SUBMITS, **bulk.SUBMITS, **tagger.SUBMITS}
 
 
 def dynamic_items() -> tuple[type[discord.ui.DynamicItem[Any]], ...]:

@@ -68,6 +68,11 @@ def text_of(interaction: discord.Interaction[Any], field: str) -> str:
     return str(_field(interaction, field).get("value") or "")
 
 
+def chosen_of(interaction: discord.Interaction[Any], field: str) -> list[str]:
+    """What the member chose in a modal's select."""
+    return [str(value) for value in _field(interaction, field).get("values", [])]
+
+
 def files_of(interaction: discord.Interaction[Any], field: str) -> list[UploadedFile]:
     """The files of a modal's File Upload field, in the order they were chosen."""
     data: Mapping[str, Any] = interaction.data or {}

@@ -113,11 +113,12 @@ async def _pressed_add(interaction: Interaction, parts: list[str]) -> None:
 
 async def _uploaded(interaction: Interaction, parts: list[str]) -> None:
     dataset = _open(await bot_of(interaction).services.datasets.owned(int(parts[0]), interaction.user.id))
-    files = [_from_upload(interaction, file) for file in files_of(interaction, PICTURES_FIELD)]
+    files = [from_upload(interaction, file) for file in files_of(interaction, PICTURES_FIELD)]
     await _hand_over(interaction, dataset, f"interaction:{interaction.id}", files)
 
 
-def _from_upload(interaction: Interaction, file: UploadedFile) -> Incoming:
+def from_upload(interaction: Interaction, file: UploadedFile) -> Incoming:
+    """A file of a modal's File Upload field."""
     return Incoming(file.name, file.size, reading(functools.partial(interaction.client.http.get_from_cdn, file.url)))
 
 

@@ -18,6 +18,7 @@ from bot.poster import DiscordPoster
 from bot.runners.embedded import EmbeddedTrainer
 from bot.runners.local import LocalRunner
 from bot.services.backup import Backups
+from bot.services.bulk.all import Bulk
 from bot.services.captioning import RETRY_SECONDS, CaptionWriter
 from bot.services.captions import Captions
 from bot.services.cards import CardEditor
@@ -77,6 +78,7 @@ class Services:
     datasets: Datasets
     intake: Intake
     captions: Captions
+    bulk: Bulk
     posts: Posts
     thread_posts: ThreadPosts
     threads: Threads
@@ -203,7 +205,7 @@ def _build(
     pictures = FileStore(config.paths.pictures)
     tagger = Tagger(config.tagger)
     datasets = Datasets(store, pictures, config, jobs.training.stop_all, clock)
-    captions = Captions(store, pictures, tagger)
+    captions = Captions(store, pictures, tagger, config.tagger)
     intake = Intake(store, pictures, Decoder(config.intake), config, clock)
     drawer = DatasetDrawer(store, datasets, captions, pictures, posts_taken=config.intake.message_content)
     checks = _build_checks(store, pictures, config, clock)
@@ -224,6 +226,7 @@ def _build(
         datasets=datasets,
         intake=intake,
         captions=captions,
+        bulk=Bulk.build(store, pictures, tagger, config.tagger, clock),
         posts=posts,
         thread_posts=ThreadPosts(client, store, datasets, posts),
         threads=threads,

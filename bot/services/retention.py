@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from bot.config import Config
 from bot.services.files import FileStore
+from bot.store.caption_edits import forget_offers
 from bot.store.database import Store
 from bot.store.jobs import ended_jobs_before, job_ids
 from bot.store.outbox import remove_sent
@@ -51,6 +52,7 @@ class Retention:
             old = await ended_jobs_before(tx, before)
             await remove_sent(tx, before)
             await forget_dropped(tx, self._clock() - UNDO_DAYS * DAY)
+            await forget_offers(tx, self._clock() - DAY)
         for job in old:
             await asyncio.to_thread(self._remove_runs, job.id)
         await self._pictures.sweep(self._referenced)

@@ -105,3 +105,8 @@ async def move_to_end(tx: Connection, kind: CardKind, ref: str | int, now: float
 async def set_page(tx: Connection, kind: CardKind, ref: str | int, page: int) -> None:
     """Remember which page a pager shows."""
     await tx.execute("UPDATE card SET page = ? WHERE kind = ? AND ref = ?", (page, kind, str(ref)))
+
+
+async def set_shown(tx: Connection, kind: CardKind, ref: str | int, shows: str) -> None:
+    """Remember which of its pictures a pager shows, from the first of them on."""
+    await tx.execute("UPDATE card SET shows = ?, page = 0 WHERE kind = ? AND ref = ?", (shows, kind, str(ref)))

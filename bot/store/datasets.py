@@ -70,6 +70,11 @@ async def set_state(tx: Connection, dataset_id: int, state: str) -> None:
     await tx.execute("UPDATE dataset SET state = ? WHERE id = ?", (state, dataset_id))
 
 
+async def set_tag_options(tx: Connection, dataset_id: int, options: str) -> None:
+    """Keep how the tagger writes the dataset's captions."""
+    await tx.execute("UPDATE dataset SET tag_options = ? WHERE id = ?", (options, dataset_id))
+
+
 async def set_read_until(tx: Connection, dataset_id: int, message_id: int) -> None:
     """Posts in the dataset's thread up to this message have been looked at."""
     await tx.execute("UPDATE dataset SET read_until = max(read_until, ?) WHERE id = ?", (message_id, dataset_id))

@@ -144,10 +144,10 @@ async def count_untagged(tx: Connection, dataset_id: int) -> int:
 
 
 async def batches_with_untagged(tx: Connection) -> list[int]:
-    """Batches of open datasets that wait for the tagger, oldest first."""
+    """Batches of open datasets that wait for the tagger: those without any caption first, then the oldest."""
     rows = await tx.execute_fetchall(
-        "SELECT DISTINCT batch_id FROM picture JOIN dataset ON dataset.id = picture.dataset_id"
-        " WHERE tagged = 0 AND dataset.state = 'open' ORDER BY batch_id"
+        "SELECT batch_id FROM picture JOIN dataset ON dataset.id = picture.dataset_id WHERE dataset.state = 'open'"
+        " GROUP BY batch_id HAVING max(tagged = 0 AND revision = 0) ORDER BY max(tagged), batch_id"
     )
     return [int(row[0]) for row in rows]
 
@@ -170,6 +170,13 @@ async def write_edit(tx: Connection, picture_id: int, caption: str, revision: in
         )
     )
     return found[0] if found else None
+
+
+async def write_bulk(tx: Connection, picture_id: int, caption: str) -> None:
+    """Store the caption a bulk edit made; the same transaction has looked at the one it replaces."""
+    await tx.execute(
+        "UPDATE picture SET caption = ?, tagged = 1, revision = revision + 1 WHERE id = ?", (caption, picture_id)
+    )
 
 
 async def delete_picture(tx: Connection, picture_id: int) -> None:

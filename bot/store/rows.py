@@ -45,6 +45,8 @@ class Dataset(Row):
     """Id of the newest message of its thread that was looked at."""
     square: int | None = None
     """1: trained on squares, 0: on the pictures' own shapes; None: nobody said, so as the preset has it."""
+    tag_options: str = "{}"
+    """JSON of the tagger options that differ from the host's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,28 @@ class Picture(Row):
     def warning_list(self) -> list[str]:
         """Sentences on what is wrong with the picture."""
         return [str(item) for item in json.loads(self.warnings)]
+
+
+@dataclass(frozen=True, slots=True)
+class CaptionEdit(Row):
+    """A bulk edit of captions: offered, then perhaps applied, then perhaps undone."""
+
+    id: int
+    dataset_id: int
+    user_id: int
+    title: str
+    operation: str
+    mark: str
+    notes: str
+    offered_at: float
+    applied_at: float | None
+    undone_at: float | None
+    undone_by: int | None
+
+    @property
+    def note_list(self) -> list[str]:
+        """Sentences shown with the diff."""
+        return [str(item) for item in json.loads(self.notes)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,3 +211,5 @@ class Card(Row):
     posted_at: float | None
     edited_at: float | None
     error: str
+    shows: str = ""
+    """Of a pager: all its pictures, or `uncaptioned`."""

@@ -82,9 +82,32 @@ class Lab:
         await free(self.env)
         return await actor.click(message, custom_id=custom_id)
 
+    async def choose(
+        self, actor: MemberActor, message: discord.Message, action: str, *values: str
+    ) -> InteractionResult:
+        """Choose values in the select whose custom_id begins with `v1:<action>`."""
+        custom_id = next(each for each in custom_ids(message) if each.startswith(f"v1:{action}"))
+        await free(self.env)
+        return await actor.select(message, list(values), custom_id=custom_id)
+
+    async def shown(self, result: InteractionResult, words: str = "") -> discord.Message:
+        """The card that answers an interaction, once it has `words`."""
+        await self.said(result, words)
+        return (await self.answer(result)).message
+
+    async def captions(self) -> list[str]:
+        """Every caption, in the order of the pictures."""
+        return [row["caption"] for row in await self.rows("SELECT caption FROM picture ORDER BY id")]
+
     async def form(self, message: discord.Message, action: str) -> InteractionResult:
         """Alice presses the button that opens a modal; the result with it."""
         result = await self.press(self.alice, message, action)
+        await until(lambda: result.modal, "a modal")
+        return result
+
+    async def asked(self, thread: ChannelHandle, command: str) -> InteractionResult:
+        """Alice types a command that opens a modal; the result with it."""
+        result = await self.slash(self.alice, thread, command)
         await until(lambda: result.modal, "a modal")
         return result
 
