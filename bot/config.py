@@ -156,6 +156,8 @@ class WebConfig:
     public_url: str = ""
     """Address under which members reach this server (a reverse proxy's); empty uses http://host:port."""
     link_hours: float = 72.0
+    page_hours: float = 12.0
+    """How long the link to a dataset's page works; each member who asks gets one of their own."""
 
     @property
     def base_url(self) -> str:

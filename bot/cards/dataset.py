@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import discord
 
+from bot.cards.manage import more_row
 from bot.cards.parts import BLUE, GREY, RED, Card, Form, button, custom_id, row, text
 from bot.cards.text import count, escaped
 from bot.rules.consent import Attestation
@@ -25,6 +26,8 @@ LIST_LIMIT = 1900
 def dataset_card(state: Overview, *, posts_taken: bool) -> Drawing:
     """Name, trigger, count, what to do next; `posts_taken`: pictures posted in the thread are taken."""
     dataset = state.dataset
+    if dataset.archived_at is not None:
+        return _archived_card(state)
     head = f"## {escaped(dataset.name)}\nTrigger word `{dataset.trigger}`"
     about = " · ".join(part for part in (escaped(dataset.class_word), dataset.kind) if part)
     body = f"**{count(state.pictures, 'picture')}** of at most {state.limit}\n{_next_step(state, posts_taken)}"
@@ -33,9 +36,27 @@ def dataset_card(state: Overview, *, posts_taken: bool) -> Drawing:
         button("Train", "train", dataset.id, style=discord.ButtonStyle.success, disabled=state.pictures == 0),
         button("Delete", "delete", dataset.id),
     )
-    foot = text(f"-# {about} · of <@{dataset.owner_id}>")
-    view = Card(discord.ui.Container(text(head), text(body), foot, actions, accent_color=BLUE))
+    foot = text(f"-# {about} · of <@{dataset.owner_id}>{_helped(state.helpers)}")
+    view = Card(discord.ui.Container(text(head), text(body), foot, actions, more_row(dataset), accent_color=BLUE))
     return Drawing(view, custom_id("add", dataset.id))
+
+
+def _archived_card(state: Overview) -> Drawing:
+    """Put away: only bringing it back and deleting it are left."""
+    dataset = state.dataset
+    words = f"## {escaped(dataset.name)}\nPut away with {count(state.pictures, 'picture')}; its LoRA files stay."
+    actions = row(button("Bring back", "archive", dataset.id), button("Delete", "delete", dataset.id))
+    return Drawing(
+        Card(discord.ui.Container(text(words), actions, accent_color=GREY)), custom_id("archive", dataset.id)
+    )
+
+
+def _helped(helpers: Sequence[int]) -> str:
+    """Who helps, as the end of a line; mentions in a card notify nobody."""
+    if not helpers:
+        return ""
+    shown = " ".join(f"<@{each}>" for each in helpers[:3])
+    return f", with {shown}{f' and {len(helpers) - 3} more' if len(helpers) > 3 else ''}"
 
 
 def _next_step(state: Overview, posts_taken: bool) -> str:
@@ -120,4 +141,6 @@ def dataset_lines(overviews: Sequence[Overview]) -> str:
 def _line(overview: Overview) -> str:
     dataset = overview.dataset
     place = f"<#{dataset.thread_id}>" if dataset.thread_id else "waits for you: /dataset show"
+    if dataset.archived_at is not None:
+        place += " · put away"
     return f"**{escaped(dataset.name)}** · `{dataset.trigger}` · {count(overview.pictures, 'picture')} · {place}"

@@ -8,7 +8,7 @@ from typing import Any
 import discord
 from discord import app_commands
 
-from bot.commands import add, captions, dataset, train
+from bot.commands import add, captions, dataset, page, train
 from bot.commands.actions import Action, Pressed
 from bot.config import Config
 
@@ -26,6 +26,7 @@ def add_commands(tree: app_commands.CommandTree[Any], config: Config) -> None:
         ("create", dataset.create),
         ("upload", add.upload),
         ("captions", captions.captions),
+        ("page", page.page),
         ("show", dataset.show),
         ("list", dataset.show_all),
         ("delete", dataset.delete),
@@ -43,7 +44,7 @@ def add_commands(tree: app_commands.CommandTree[Any], config: Config) -> None:
 
 def actions() -> Mapping[str, Action]:
     """What each component does, by the name in its custom_id."""
-    return {**dataset.ACTIONS, **add.ACTIONS, **captions.ACTIONS, **train.ACTIONS}
+    return {**dataset.ACTIONS, **add.ACTIONS, **page.ACTIONS, **captions.ACTIONS, **train.ACTIONS}
 
 
 def submits() -> Mapping[str, Action]:

@@ -22,6 +22,7 @@ from bot.services.captions import Captions
 from bot.services.cards import CardEditor
 from bot.services.clock import Clockwork
 from bot.services.datasets import Datasets
+from bot.services.desk import Desk
 from bot.services.dispatch import Dispatch
 from bot.services.ending import Ending
 from bot.services.files import FileStore
@@ -43,7 +44,10 @@ from bot.thread_posts import ThreadPosts
 from bot.threads import Threads
 from bot.vision.decoder import Decoder
 from bot.vision.tagger import Tagger
+from bot.web.limits import Limits
 from bot.web.links import Links, load_secret
+from bot.web.pages import Pages
+from bot.web.passes import Passes
 from bot.web.server import Download, WebServer
 
 EMBEDDED_SECONDS = 1.0
@@ -73,6 +77,8 @@ class Services:
     job_drawer: JobDrawer
     library: Library
     links: Links
+    passes: Passes
+    pages: Pages
     web: WebServer
     backups: Backups
     retention: Retention
@@ -100,7 +106,7 @@ class Services:
             await services.retention.at_start()
             await services.outbox.start()
             await services.thread_posts.at_start(reading=config.intake.message_content)
-            await services.web.start(services.links)
+            await services.web.start(services.links, services.pages)
         except BaseException:
             await store.close()
             raise
@@ -133,6 +139,7 @@ class _Jobs:
     library: Library
     web: WebServer
     links: Links
+    passes: Passes
     drawer: JobDrawer
     watch: TrainerWatch
     embedded: tuple[EmbeddedTrainer, ...]
@@ -154,6 +161,7 @@ def _build_jobs(store: Store, config: Config, clock: Callable[[], float], poster
         library=library,
         web=web,
         links=links,
+        passes=Passes(secret, config.web.page_hours, web.base_url, clock, public=public),
         drawer=JobDrawer(store, queue, runner, library, links, poster),
         watch=TrainerWatch(store, runner, clock),
         embedded=_embedded(config, runner),
@@ -177,6 +185,7 @@ def _build(
     captioning = Loop("captions", CaptionWriter(store, captions, drawing.wake).write_all, RETRY_SECONDS)
     threads = Threads(client, store, datasets, drawing.wake)
     posts = Posts(intake, captioning.wake, drawing.wake)
+    desk = Desk(store, intake, captions, config.intake, captioning.wake, drawing.wake, posts.under_way)
     retention = Retention(store, config, pictures, clock)
     backups = Backups(store, config.paths.backups, clock)
     return Services(
@@ -199,6 +208,8 @@ def _build(
         job_drawer=jobs.drawer,
         library=jobs.library,
         links=jobs.links,
+        passes=jobs.passes,
+        pages=Pages(desk, pictures, jobs.passes, Limits()),
         web=jobs.web,
         backups=backups,
         retention=retention,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from bot.errors import NotFound, Refused
 from bot.rules.caption import build_caption, clean_caption
-from bot.services.datasets import existing, owned
+from bot.services.datasets import allowed, existing
 from bot.services.files import FileStore
 from bot.store import pictures
 from bot.store.database import Connection, Store
@@ -69,13 +69,13 @@ class Captions:
             return await _existing_picture(tx, picture_id)
 
     async def edit(self, picture_id: int, user_id: int, text: str, revision: int) -> Picture:
-        """Store the owner's caption, cleaned, on top of `revision`; durable on return.
+        """Store a caption of the owner or a helper, cleaned, on top of `revision`; durable on return.
 
         Raises NotFound, NotYours, and Refused with the newer caption when somebody edited in between.
         """
         async with self._store.transaction() as tx:
             picture = await _existing_picture(tx, picture_id)
-            dataset = await owned(tx, picture.dataset_id, user_id)
+            dataset = await allowed(tx, picture.dataset_id, user_id, "edit")
             caption = clean_caption(text, dataset.trigger, dataset.class_word)
             edited = await pictures.write_edit(tx, picture_id, caption, revision)
             if edited is None:
@@ -86,14 +86,14 @@ class Captions:
             return edited
 
     async def remove(self, picture_id: int, user_id: int) -> Removed:
-        """Take the owner's picture out of its dataset, its file too if no other dataset holds it.
+        """Take a picture out of its dataset, its file too if no other dataset holds it.
 
         Raises NotFound or NotYours.
         """
         async with self._files.lock:
             async with self._store.transaction() as tx:
                 picture = await _existing_picture(tx, picture_id)
-                await owned(tx, picture.dataset_id, user_id)
+                await allowed(tx, picture.dataset_id, user_id, "edit")
                 await pictures.delete_picture(tx, picture_id)
                 needed = await pictures.is_referenced(tx, picture.file)
                 in_batch = len(await pictures.pictures_of_batch(tx, picture.batch_id))

@@ -29,17 +29,20 @@ class Posts:
 
         Raises NotFound, NotYours, Refused, StorageError; what is wrong with single files is in the report.
         """
-        report = await self._intake.add(dataset_id, user_id, source, files, also=_want_card)
+        report = await self._intake.add(dataset_id, user_id, source, files, also=want_card)
         if report.batch is not None:
             self._wake_cards()
             self._wake_captions()
         return report
 
 
-async def _want_card(tx: Connection, report: BatchReport) -> None:
+async def want_card(tx: Connection, report: BatchReport) -> None:
+    """Have the batch's card posted, or drawn again when the batch has grown, with what was not added below it."""
     if report.batch is not None and report.dataset.thread_id is not None:
-        await write_notes(tx, report.batch.id, sentences(report))
+        before = report.batch.note_list
+        await write_notes(tx, report.batch.id, [*before, *(each for each in sentences(report) if each not in before)])
         await add_card(tx, "batch", report.batch.id, report.dataset.thread_id)
+        await mark_dirty(tx, "batch", report.batch.id)
         await mark_dirty(tx, "dataset", report.dataset.id, urgent=True)
 
 

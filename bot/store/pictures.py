@@ -22,6 +22,8 @@ class NewPicture:
     height: int
     caption: str
     warnings: tuple[str, ...]
+    tagged: bool = False
+    """The caption came with it."""
 
 
 async def batch_by_source(tx: Connection, dataset_id: int, source: str) -> Batch | None:
@@ -79,10 +81,10 @@ async def write_notes(tx: Connection, batch_id: int, sentences: Sequence[str]) -
 
 
 async def insert_picture(tx: Connection, batch: Batch, new: NewPicture) -> Picture:
-    """A new picture of the batch, not tagged yet."""
+    """A new picture of the batch."""
     rows = await tx.execute_fetchall(
-        "INSERT INTO picture (dataset_id, batch_id, file, source_sha256, file_name, width, height, caption, warnings,"
-        " added_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
+        "INSERT INTO picture (dataset_id, batch_id, file, source_sha256, file_name, width, height, caption, tagged,"
+        " warnings, added_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
         (
             batch.dataset_id,
             batch.id,
@@ -92,6 +94,7 @@ async def insert_picture(tx: Connection, batch: Batch, new: NewPicture) -> Pictu
             new.width,
             new.height,
             new.caption,
+            int(new.tagged),
             json.dumps(new.warnings, ensure_ascii=False),
             batch.added_at,
         ),

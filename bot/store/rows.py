@@ -13,6 +13,7 @@ from trainer.contract.spec import Kind
 JobState = Literal["queued", "running", "stopping", "finished", "stopped", "failed"]
 ACTIVE: tuple[JobState, ...] = ("queued", "running", "stopping")
 CardKind = Literal["dataset", "batch", "job"]
+HelperState = Literal["asked", "active"]
 
 
 class Row:
@@ -43,6 +44,18 @@ class Dataset(Row):
     created_at: float
     read_until: int = 0
     """Id of the newest message of its thread that was looked at."""
+    archived_at: float | None = None
+    """When it was put away; None while it is in use."""
+
+
+@dataclass(frozen=True, slots=True)
+class Helper(Row):
+    """A member whom a dataset's owner lets edit it."""
+
+    dataset_id: int
+    user_id: int
+    state: HelperState
+    added_at: float
 
 
 @dataclass(frozen=True, slots=True)
