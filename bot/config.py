@@ -86,6 +86,8 @@ class IntakeConfig:
     max_files: int = 10
     """Files taken from one message or command."""
     max_file_bytes: int = 25 * 1024 * 1024
+    max_zip_bytes: int = 100 * 1024 * 1024
+    """Of an archive of pictures; it is in memory twice while it is read."""
     max_megapixels: float = 40.0
     min_side: int = 512
     """Shorter side in pixels under which a picture is refused."""

@@ -107,7 +107,9 @@ def upload_form(dataset: Dataset, max_files: int) -> Form:
     field = discord.ui.FileUpload[Form](custom_id=PICTURES_FIELD, min_values=1, max_values=max_files)
     form.add_item(
         discord.ui.Label(
-            text="Pictures", description=f"Up to {max_files}: JPEG, PNG, WEBP, HEIC or AVIF.", component=field
+            text="Pictures",
+            description=f"Up to {max_files} files: JPEG, PNG, WEBP, HEIC, AVIF, or a ZIP of many.",
+            component=field,
         )
     )
     return form

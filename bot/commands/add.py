@@ -41,7 +41,8 @@ def add_command(max_files: int) -> app_commands.Command[Any, Any, None]:
     # discord.py reads a command's options from its callback's signature.
     vars(add)["__signature__"] = inspect.Signature([parameter("interaction"), first, *others, which])
     callback: Any = app_commands.describe(
-        dataset="Which one, if you are not in its thread", **dict.fromkeys(names, "JPEG, PNG, WEBP, HEIC or AVIF")
+        dataset="Which one, if you are not in its thread",
+        **dict.fromkeys(names, "JPEG, PNG, WEBP, HEIC, AVIF, or a ZIP of many"),
     )(add)
     command: app_commands.Command[Any, Any, None] = app_commands.Command(
         name="add", description="Add pictures to a dataset", callback=callback

@@ -36,6 +36,7 @@ from bot.services.posts import Posts
 from bot.services.queue import Queue
 from bot.services.retention import Retention
 from bot.services.training import Training
+from bot.services.unpack import Unpack
 from bot.services.watch import TrainerWatch
 from bot.store.database import Store
 from bot.store.jobs import get_job
@@ -44,6 +45,7 @@ from bot.thread_posts import ThreadPosts
 from bot.threads import Threads
 from bot.vision.decoder import Decoder
 from bot.vision.tagger import Tagger
+from bot.vision.unzip import Unzipper
 from bot.web.limits import Limits
 from bot.web.links import Links, load_secret
 from bot.web.pages import Pages
@@ -184,7 +186,8 @@ def _build(
     drawing = Loop("cards", cards.draw_due, config.progress.poll_seconds)
     captioning = Loop("captions", CaptionWriter(store, captions, drawing.wake).write_all, RETRY_SECONDS)
     threads = Threads(client, store, datasets, drawing.wake)
-    posts = Posts(intake, captioning.wake, drawing.wake)
+    unpack = Unpack(intake, Unzipper(config.intake.max_file_bytes), config.intake)
+    posts = Posts(store, intake, unpack, captioning.wake, drawing.wake)
     desk = Desk(store, intake, captions, config.intake, captioning.wake, drawing.wake, posts.under_way)
     retention = Retention(store, config, pictures, clock)
     backups = Backups(store, config.paths.backups, clock)

@@ -73,8 +73,7 @@ class Desk:
 
     async def may_add(self, dataset_id: int, user_id: int) -> None:
         """Raises what `add` would raise before a file has come in: NotFound, NotYours, Refused."""
-        async with self._store.transaction() as tx:
-            await allowed(tx, dataset_id, user_id, "add")
+        await self._intake.may_add(dataset_id, user_id)
 
     async def add(self, dataset_id: int, user_id: int, source: str, file: Incoming) -> BatchReport:
         """Add one picture to the batch of `source`; the same file again is answered as added.

@@ -43,6 +43,15 @@ class Incoming:
     caption: str = ""
     """What a text file beside it said; the tagger then leaves the picture alone."""
 
+    @classmethod
+    def holding(cls, name: str, data: bytes, caption: str = "") -> Incoming:
+        """A file whose bytes are here already."""
+
+        async def read() -> bytes:
+            return data
+
+        return cls(name, len(data), read, caption)
+
 
 @dataclass(frozen=True, slots=True)
 class BatchReport:
@@ -148,6 +157,11 @@ class Intake:
         ready = [each for each in results if isinstance(each, _Ready)]
         return await self._keep(_HandOver(dataset, user_id, source, also, grows=True), ready, refused)
 
+    async def may_add(self, dataset_id: int, user_id: int) -> Dataset:
+        """The dataset, if it takes pictures of the member's; raises NotFound, NotYours, Refused."""
+        async with self._store.transaction() as tx:
+            return await self._open(tx, dataset_id, user_id)
+
     async def room(self, dataset_id: int) -> int:
         """How many more pictures the dataset takes."""
         async with self._store.transaction() as tx:
@@ -165,20 +179,7 @@ class Intake:
             return str(refusal)
 
     async def _bytes_of(self, file: Incoming, shown: str) -> bytes:
-        limit = self._limits.max_file_bytes
-        too_big = PictureRefused(
-            f"{shown} is larger than {limit / 2**20:.0f} MB. Send a smaller copy, for example as JPEG."
-        )
-        if file.size > limit:
-            raise too_big
-        try:
-            data = await file.read()
-        except OSError as error:
-            log.warning("a file could not be fetched: %s", error)
-            raise PictureRefused(f"{shown} could not be fetched from Discord. Send it once more.") from error
-        if len(data) > limit:
-            raise too_big
-        return data
+        return await fetched(file, shown, self._limits.max_file_bytes, "Send a smaller copy, for example as JPEG.")
 
     async def _keep(self, hand_over: _HandOver, ready: Sequence[_Ready], refused: list[str]) -> BatchReport:
         """Write the files, then all rows in one transaction: a hand-over is there as a whole or not at all."""
@@ -240,6 +241,21 @@ class Intake:
 
     def _full(self, names: Sequence[str]) -> str:
         return full_sentence(self._limits.max_pictures, names)
+
+
+async def fetched(file: Incoming, shown: str, limit: int, remedy: str) -> bytes:
+    """The file's bytes; raises PictureRefused when there are more than `limit`, or they cannot be had."""
+    too_big = PictureRefused(f"{shown} is larger than {limit / 2**20:.0f} MB. {remedy}")
+    if file.size > limit:
+        raise too_big
+    try:
+        data = await file.read()
+    except OSError as error:
+        log.warning("a file could not be fetched: %s", error)
+        raise PictureRefused(f"{shown} could not be fetched from Discord. Send it once more.") from error
+    if len(data) > limit:
+        raise too_big
+    return data
 
 
 def _came_before(same: Picture, ready: _Ready, batch: Batch) -> bool:

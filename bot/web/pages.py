@@ -159,7 +159,7 @@ class Pages:
             data = await _body(request, limit)
             if data is None or not hmac.compare_digest(await asyncio.to_thread(_hash, data), sha256):
                 return _error(400, f"{shown_file(name)} did not arrive whole.")
-            file = Incoming(name, len(data), _have(data))
+            file = Incoming.holding(name, data)
             report = await self._desk.add(made.dataset_id, made.user_id, made.source, file)
         return _json(200, _of_report(report))
 
@@ -196,13 +196,6 @@ async def _json_of(request: web.Request) -> Any:
         return await request.json()
     except ValueError:
         return None
-
-
-def _have(data: bytes) -> Callable[[], Awaitable[bytes]]:
-    async def read() -> bytes:
-        return data
-
-    return read
 
 
 def _hash(data: bytes) -> str:

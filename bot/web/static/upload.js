@@ -143,6 +143,7 @@ export class Uploads {
       line.textContent = item.why;
       byId("problems").append(line);
     }
+    if (state === "sending") item.tile.parentElement.scrollTop = item.tile.offsetTop - item.tile.parentElement.offsetTop - 60;
     this.draw();
   }
 
@@ -154,7 +155,7 @@ export class Uploads {
     if (refused) parts.push(`${refused} not taken`);
     const left = this.left();
     const broken = this.items.some((item) => item.state === "sending" && item.tries > 0);
-    if (left && broken) parts.push(`${left} to go: no connection, trying again`);
+    if (left && broken) parts.push(`${left} to go · no connection, trying again`);
     else if (left) parts.push(`${left} to go`);
     byId("line").textContent = `${parts.join(" · ")}${left ? "" : ". You can close this page."}`;
     byId("bar").value = this.items.length ? 1 - left / this.items.length : 0;
