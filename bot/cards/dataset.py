@@ -128,11 +128,11 @@ def pick_card(channel_id: int, message_id: int, datasets: Sequence[Dataset]) -> 
     return Card(discord.ui.Container(text("Which dataset gets these pictures?"), row(select), accent_color=BLUE))
 
 
-def dataset_lines(overviews: Sequence[Overview]) -> str:
-    """The member's datasets, one a line, as many as a message holds."""
+def dataset_lines(overviews: Sequence[Overview], user_id: int) -> str:
+    """The member's datasets and those they help with, one a line, as many as a message holds."""
     if not overviews:
         return "You have no dataset here yet. Start one with /dataset create"
-    lines = [_line(each) for each in overviews]
+    lines = [_line(each, user_id) for each in overviews]
     shown = len(lines)
     while sum(len(line) + 1 for line in lines[:shown]) > LIST_LIMIT:
         shown -= 1
@@ -140,9 +140,12 @@ def dataset_lines(overviews: Sequence[Overview]) -> str:
     return "\n".join([*lines[:shown], *rest])
 
 
-def _line(overview: Overview) -> str:
+def _line(overview: Overview, user_id: int) -> str:
     dataset = overview.dataset
+    whose = "" if dataset.owner_id == user_id else f" of <@{dataset.owner_id}>"
+    if whose and user_id not in overview.helpers:
+        return f"**{escaped(dataset.name)}**{whose} asks for your help: /dataset show"
     place = f"<#{dataset.thread_id}>" if dataset.thread_id else "waits for you: /dataset show"
     if dataset.archived_at is not None:
         place += " · put away"
-    return f"**{escaped(dataset.name)}** · `{dataset.trigger}` · {count(overview.pictures, 'picture')} · {place}"
+    return f"**{escaped(dataset.name)}**{whose} · `{dataset.trigger}` · {count(overview.pictures, 'picture')} · {place}"

@@ -8,7 +8,7 @@ from typing import Any
 import discord
 from discord import app_commands
 
-from bot.commands import add, captions, dataset, page, train
+from bot.commands import add, arrange, captions, dataset, helpers, page, train
 from bot.commands.actions import Action, Pressed
 from bot.config import Config
 
@@ -27,6 +27,11 @@ def add_commands(tree: app_commands.CommandTree[Any], config: Config) -> None:
         ("upload", add.upload),
         ("captions", captions.captions),
         ("page", page.page),
+        ("helpers", helpers.helpers),
+        ("rename", arrange.rename),
+        ("copy", arrange.copy),
+        ("merge", arrange.merge),
+        ("archive", arrange.archive),
         ("show", dataset.show),
         ("list", dataset.show_all),
         ("delete", dataset.delete),
@@ -44,12 +49,13 @@ def add_commands(tree: app_commands.CommandTree[Any], config: Config) -> None:
 
 def actions() -> Mapping[str, Action]:
     """What each component does, by the name in its custom_id."""
-    return {**dataset.ACTIONS, **add.ACTIONS, **page.ACTIONS, **captions.ACTIONS, **train.ACTIONS}
+    modules = (dataset, add, page, helpers, arrange, captions, train)
+    return {name: action for module in modules for name, action in module.ACTIONS.items()}
 
 
 def submits() -> Mapping[str, Action]:
     """What each sent-in modal does, by the name in its custom_id."""
-    return {**add.SUBMITS, **captions.SUBMITS}
+    return {**add.SUBMITS, **arrange.SUBMITS, **captions.SUBMITS}
 
 
 def dynamic_items() -> tuple[type[discord.ui.DynamicItem[Any]], ...]:

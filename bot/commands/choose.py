@@ -45,6 +45,12 @@ async def chosen_dataset(interaction: Interaction, given: str | None, deed: Deed
 
     Raises Refused (what to do instead), NotFound, NotYours.
     """
+    found = await meant_dataset(interaction, given)
+    return await bot_of(interaction).services.datasets.allowed(found.id, interaction.user.id, deed)
+
+
+async def meant_dataset(interaction: Interaction, given: str | None) -> Dataset:
+    """The dataset that a command is about, whatever the member may do with it; raises Refused (what to do instead)."""
     if interaction.guild_id is None:
         raise Refused("Datasets belong to a server; use this command in one.")
     datasets = bot_of(interaction).services.datasets
@@ -54,10 +60,10 @@ async def chosen_dataset(interaction: Interaction, given: str | None, deed: Deed
         named = [each for each in known if given == str(each.id) or given.casefold() == each.name.casefold()]
         if not named:
             raise Refused("You have no dataset of that name here. /dataset list shows yours.")
-        return await datasets.allowed(named[0].id, interaction.user.id, deed)
+        return named[0]
     here = await datasets.for_thread(interaction.channel_id) if interaction.channel_id else None
     if here is not None:
-        return await datasets.allowed(here.id, interaction.user.id, deed)
+        return here
     in_use = [each for each in mine if each.archived_at is None]
     if len(in_use) == 1:
         return in_use[0]

@@ -16,6 +16,7 @@ from bot.draw_job import JobDrawer
 from bot.poster import DiscordPoster
 from bot.runners.embedded import EmbeddedTrainer
 from bot.runners.local import LocalRunner
+from bot.services.arrange import Arrange
 from bot.services.backup import Backups
 from bot.services.captioning import RETRY_SECONDS, CaptionWriter
 from bot.services.captions import Captions
@@ -35,6 +36,7 @@ from bot.services.outbox import Outbox
 from bot.services.posts import Posts
 from bot.services.queue import Queue
 from bot.services.retention import Retention
+from bot.services.sharing import Sharing
 from bot.services.training import Training
 from bot.services.unpack import Unpack
 from bot.services.watch import TrainerWatch
@@ -64,6 +66,8 @@ class Services:
     config: Config
     pictures: FileStore
     datasets: Datasets
+    arrange: Arrange
+    sharing: Sharing
     intake: Intake
     captions: Captions
     posts: Posts
@@ -89,6 +93,8 @@ class Services:
     embedded: tuple[EmbeddedTrainer, ...]
     wake_cards: Callable[[], None]
     """Have dirty cards drawn now rather than at the next turn."""
+    wake_captions: Callable[[], None]
+    """Have new pictures tagged now rather than at the next turn."""
 
     @classmethod
     async def open(
@@ -196,6 +202,8 @@ def _build(
         config=config,
         pictures=pictures,
         datasets=datasets,
+        arrange=Arrange(store, pictures, config.intake, clock),
+        sharing=Sharing(store, drawing.wake, clock),
         intake=intake,
         captions=captions,
         posts=posts,
@@ -220,6 +228,7 @@ def _build(
         loops=(*_loops(config, jobs, outbox, datasets, threads), captioning, drawing),
         embedded=jobs.embedded,
         wake_cards=drawing.wake,
+        wake_captions=captioning.wake,
     )
 
 

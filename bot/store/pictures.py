@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sqlite3
 from collections.abc import Iterable, Sequence
@@ -173,6 +174,22 @@ async def write_edit(tx: Connection, picture_id: int, caption: str, revision: in
         )
     )
     return found[0] if found else None
+
+
+async def copy_picture(tx: Connection, picture: Picture, batch: Batch) -> None:
+    """The same picture, with its caption and all that is known of it, in a batch of another dataset."""
+    place = {"id": None, "dataset_id": batch.dataset_id, "batch_id": batch.id, "added_at": batch.added_at}
+    values = {field.name: getattr(picture, field.name) for field in dataclasses.fields(picture)} | place
+    names = ", ".join(values)
+    await tx.execute(f"INSERT INTO picture ({names}) VALUES ({', '.join('?' * len(values))})", tuple(values.values()))
+
+
+async def move_picture(tx: Connection, picture_id: int, batch: Batch, caption: str) -> None:
+    """Put the picture into a batch of another dataset, under a caption that fits there."""
+    await tx.execute(
+        "UPDATE picture SET dataset_id = ?, batch_id = ?, caption = ?, revision = revision + 1 WHERE id = ?",
+        (batch.dataset_id, batch.id, caption, picture_id),
+    )
 
 
 async def delete_picture(tx: Connection, picture_id: int) -> None:

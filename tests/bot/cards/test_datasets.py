@@ -108,8 +108,8 @@ async def test_the_other_cards_stay_within_discords_limits():
     for form in (upload_form(DATASET, 10), caption_form(PICTURE)):
         assert len(form.title) <= 45
         assert len(form.custom_id) <= 100
-    assert len(dataset_lines([overview] * 30)) <= 2000
-    assert dataset_lines([overview] * 30).endswith("more")
+    assert len(dataset_lines([overview] * 30, 4)) <= 2000
+    assert dataset_lines([overview] * 30, 4).endswith("more")
     assert len(handed_over(BatchReport(DATASET, None), ["n" * 500] * 20)) <= 2000
     assert len(batch_links(2**63, [BatchPlace(2**53, 10, 1e9, 2**63, 2**63)] * 10)) <= 2000
 
