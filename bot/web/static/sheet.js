@@ -13,6 +13,10 @@ export class Sheet {
     this.editable = false;
     this.seen = new IntersectionObserver((entries) => this.appear(entries), { rootMargin: "400px" });
     byId("tag-search").addEventListener("input", () => this.drawTags());
+    byId("contact").addEventListener("click", (event) => {
+      const only = byId("pictures").classList.toggle("contact");
+      event.currentTarget.setAttribute("aria-pressed", String(only));
+    });
     byId("tag-box").open = matchMedia("(min-width: 900px)").matches;
   }
 
@@ -83,6 +87,8 @@ export class Sheet {
     byId("tag-count").textContent = counts.size ? `(${counts.size})` : "";
     byId("tag-box").hidden = !counts.size;
     byId("empty").hidden = this.cards.size > 0;
+    byId("views").hidden = !this.cards.size;
+    [...this.cards.values()].forEach((card, place) => { card.number.textContent = place + 1; });
     this.filter();
   }
 
@@ -133,7 +139,10 @@ class PictureCard {
     const words = node("div", "words");
     words.append(this.text, foot);
     this.more = node("div", "more");
+    this.number = document.createElement("b");
+    this.detail = node("span", "detail");
     this.about = node("p", "about");
+    this.about.append(this.number, this.detail);
     this.element.append(look, words, this.about, this.more);
     this.stored();
   }
@@ -163,12 +172,12 @@ class PictureCard {
   describe() {
     const { name, width, height, warnings, tagged } = this.picture;
     this.text.classList.toggle("changed", this.text.value !== this.picture.caption);
-    this.about.textContent = `${name} · ${width}×${height}`;
+    this.detail.textContent = ` · ${name} · ${width}×${height}`;
     const problems = tagged ? warnings : [...warnings, "Its tags are still being written."];
     for (const problem of problems) {
       const line = node("span", "warning");
       line.textContent = ` · ${problem}`;
-      this.about.append(line);
+      this.detail.append(line);
     }
   }
 

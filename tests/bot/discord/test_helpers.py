@@ -25,6 +25,10 @@ async def shown(lab, question, words):
     return await until(lambda: words in all_text(question.message) and question.message, words)
 
 
+def in_thread(lab, thread) -> set[int]:
+    return set(lab.env.backend.channels[thread.id].thread_members)
+
+
 async def test_a_helper_adds_edits_and_removes_but_does_not_decide(lab, pictures):
     thread = await lab.create()
     batch = await lab.batch(thread, pictures(2))
@@ -82,6 +86,7 @@ async def test_a_helper_who_is_taken_out_is_out_at_once(lab, pictures):
     question = await choose(lab, thread)
     await until_helping(lab)
     assert "does not help any more" in all_text(await shown(lab, question, "any more"))
+    assert lab.bob.id not in in_thread(lab, thread)
     await free(lab.env)
     late = await lab.bob.submit_modal(form, {"caption": "too late"})
     assert "somebody else" in await lab.said(late)
@@ -120,9 +125,11 @@ async def test_a_persons_pictures_are_shown_only_after_both_have_confirmed(lab, 
 
     card = await lab.answer(await lab.slash(lab.bob, lab.lobby, "dataset show", dataset="Lisa"))
     assert "I keep no copy" in all_text(card.message)
+    assert lab.bob.id not in in_thread(lab, thread)
     await lab.press(lab.bob, card.message, "help-yes")
     await until_helping(lab, "active")
     await shown(lab, card, "You help with")
+    assert lab.bob.id in in_thread(lab, thread)
     versions = [row["text_version"] for row in await lab.rows("SELECT text_version FROM consent ORDER BY id")]
     assert versions == ["2026-11", "2026-11-sharing", "2026-11-helping"]
 

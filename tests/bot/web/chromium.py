@@ -22,8 +22,9 @@ FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--remote-debugging-port=0"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"),
 )
+DESK = {"width": 1280, "height": 800, "deviceScaleFactor": 1, "mobile": False}
 PHONE = {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True}
-PATIENCE = 90.0
+PATIENCE = 60.0
 """Seconds after which a page that does not become what a test waits for has failed."""
 
 
@@ -52,7 +53,7 @@ class Tab:
         number = next(self._ids)
         self._answers[number] = asyncio.get_running_loop().create_future()
         await self._socket.send_json({"id": number, "method": method, "params": params})
-        answer = await asyncio.wait_for(self._answers[number], PATIENCE)
+        answer = await asyncio.wait_for(self._answers[number], PATIENCE + 10)
         assert "error" not in answer, answer
         return answer["result"]
 
@@ -90,6 +91,11 @@ class Tab:
         await self.until(f"Boolean({found})", f"{selector} with {words!r}")
         await self.run(f"{found}.click()")
 
+    async def write(self, selector: str, words: str) -> None:
+        """Replace the text of the first such field as a keyboard does."""
+        await self.run(f"document.querySelector({json.dumps(selector)}).select()")
+        await self.do("Input.insertText", text=words)
+
     async def choose(self, selector: str, paths: Sequence[Path]) -> None:
         """Choose files in a file input."""
         root = (await self.do("DOM.getDocument"))["root"]["nodeId"]
@@ -117,7 +123,7 @@ class Browser:
         self._address = address
         self._tabs: list[Tab] = []
 
-    async def tab(self, url: str, screen: dict[str, Any] = PHONE) -> Tab:
+    async def tab(self, url: str, screen: dict[str, Any] = PHONE, scheme: str = "light") -> Tab:
         async with self._session.put(f"{self._address}/json/new?about:blank") as answer:
             made = await answer.json()
         socket = await self._session.ws_connect(made["webSocketDebuggerUrl"], max_msg_size=0)
@@ -126,6 +132,7 @@ class Browser:
         for domain in ("Page", "Runtime", "Log", "DOM", "Network"):
             await tab.do(f"{domain}.enable")
         await tab.do("Emulation.setDeviceMetricsOverride", **screen)
+        await tab.do("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
         await tab.do("Page.navigate", url=url)
         return tab
 

@@ -9,7 +9,7 @@ import pytest
 from bot.demo.harness import until
 from tests.bot.conftest import encoded, make_picture, quarters
 from tests.bot.discord.lab import all_text, buttons
-from tests.bot.web.chromium import BINARY, chromium
+from tests.bot.web.chromium import BINARY, DESK, chromium
 from tests.bot.web.wire import wire_to
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not BINARY, reason="no Chromium on this machine")]
@@ -113,3 +113,90 @@ async def test_a_hundred_files_over_a_connection_that_breaks(lab, browser, files
     said = all_text(await lab.until_card(thread, card.id, "tiny.png"))
     assert "notes.txt" in said
     assert f"{GOOD} pictures" in all_text(await lab.card(thread, "add"))
+
+
+async def test_captions_are_edited_in_place_and_nobody_overwrites_anybody(lab, browser, pictures, shots):
+    thread = await lab.create()
+    batch = await lab.batch(thread, pictures(6))
+    tab = await browser.tab(await link_of(lab, thread))
+    await tab.until("document.querySelectorAll('.picture .thumb img[src]').length >= 3", "the first pictures")
+    await tab.write(".picture textarea", "lisaxl, woman, red hat, smile")
+    await tab.until("document.querySelector('.state').innerText == 'Not saved yet'")
+    await tab.shot(shots / "5-writing.png")
+    await tab.click(".picture button", "Save")
+    await tab.until("document.querySelector('.state').innerText == 'Saved'")
+    await lab.until_card(thread, batch.id, "red hat")
+
+    # Somebody edits in Discord while the page is being written on.
+    await tab.write(".picture textarea", "from the page")
+    form = await lab.form(batch, "cap-edit:1")
+    await lab.submit(form, caption="from Discord")
+    await lab.until_card(thread, batch.id, "from Discord")
+    await tab.click(".picture button", "Save")
+    await tab.until("document.querySelector('.box')?.innerText.includes('lisaxl, woman, from Discord')", "the conflict")
+    await tab.shot(shots / "6-conflict.png")
+    assert (await lab.rows("SELECT caption FROM picture"))[0]["caption"] == "lisaxl, woman, from Discord"
+    await tab.click(".box button", "Use mine")
+    await tab.until("document.querySelector('.state').innerText == 'Saved'")
+    await lab.until_card(thread, batch.id, "from the page")
+
+    await tab.click("summary")
+    await tab.click("#tags button", "from the page")
+    await tab.until(
+        "[...document.querySelectorAll('.picture')].filter((each) => !each.hidden).length == 1", "the filter"
+    )
+    assert await tab.text("#filter span") == "“from the page”: 1 of 6 pictures"
+    await tab.shot(shots / "7-filter.png")
+    await tab.click("#filter button", "Show all")
+    await tab.click(".picture button", "Remove")
+    await tab.shot(shots / "8-remove.png")
+    await tab.click(".box button", "Remove")
+    await tab.until("document.querySelectorAll('.picture').length == 5", "it is gone")
+    await lab.until_card(thread, batch.id, "1 / 5")
+    await tab.click("#contact")
+    await tab.until("document.querySelectorAll('.picture .thumb img[src]').length == 5", "all of them, small")
+    await tab.shot(shots / "8b-contact.png")
+    await tab.click(".thumb")
+    await tab.until("document.querySelector('#look').open && document.querySelector('#look img').naturalWidth")
+    await tab.shot(shots / "9-look.png")
+    assert tab.complaints == []
+
+    wide = await browser.tab(await link_of(lab, thread), DESK, "dark")
+    await wide.until("document.querySelectorAll('.picture .thumb img[src]').length == 5", "the pictures")
+    await wide.click(".picture button", "Remove")
+    await wide.shot(shots / "10-desk.png")
+    assert await wide.run("document.documentElement.scrollWidth <= innerWidth"), "nothing sticks out"
+    assert wide.complaints == []
+
+
+async def test_a_bad_link_a_helper_taken_out_and_a_page_without_pass(lab, browser, pictures):
+    thread = await lab.create()
+    await lab.bot.services.sharing.invite(1, lab.alice.id, lab.bob.id)
+    link = await link_of(lab, thread, lab.bob)
+    tab = await browser.tab(link)
+    await tab.until("!document.querySelector('#main').hidden", "the page")
+    await lab.bot.services.sharing.remove(1, lab.alice.id, lab.bob.id)
+    await tab.choose("#files", [])
+    await tab.run("dispatchEvent(new Event('online'))")
+    await tab.until("document.querySelector('#notice').innerText.includes('belongs to somebody else')", "the refusal")
+    assert await tab.run("document.querySelector('#main').hidden")
+    for broken in (link[:-4] + "0000", link.partition("#")[0]):
+        bad = await browser.tab(broken)
+        await bad.until("document.querySelector('#notice').innerText.includes('not complete')", "the refusal")
+
+
+async def test_hashes_are_right_without_the_browsers_help(lab, browser):
+    """On a plain http address of a home network browsers hide their own sha256."""
+    thread = await lab.create()
+    tab = await browser.tab(await link_of(lab, thread))
+    await tab.until("!document.querySelector('#main').hidden", "the page")
+    differ = """(async () => {
+        const { sha256, plainSha256 } = await import("./sha256.js");
+        const wrong = [];
+        for (const length of [0, 1, 55, 56, 63, 64, 65, 119, 120, 128, 1000, 100003]) {
+            const bytes = Uint8Array.from({ length }, (_, place) => (place * 31 + length) % 256);
+            if (plainSha256(bytes) !== await sha256(bytes.buffer)) wrong.push(length);
+        }
+        return wrong;
+    })()"""
+    assert await tab.run(differ) == []
