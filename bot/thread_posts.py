@@ -83,7 +83,10 @@ class ThreadPosts:
             typing.cancel()
 
     async def _may_add(self, dataset: Dataset, message: discord.Message) -> bool:
-        return "add" in MAY[await self._datasets.role(dataset.id, message.author.id)]
+        try:
+            return "add" in MAY[await self._datasets.role(dataset.id, message.author.id)]
+        except NotFound:  # deleted meanwhile
+            return False
 
     async def _in_turn(self, dataset_id: int, message: discord.Message) -> None:
         await self._read_on(dataset_id)

@@ -32,7 +32,7 @@ def more_row(dataset: Dataset) -> discord.ui.ActionRow[Card]:
 def page_card(dataset: Dataset, link: PageLink) -> Card:
     """The member's own link to the dataset's page."""
     words = (
-        f"## {escaped(dataset.name)} on a page\nChoose up to 100 pictures at once, see them all, edit the captions. "
+        f"## {escaped(dataset.name)} on a page\nChoose all your pictures at once, see them, edit their captions. "
         f"If the connection breaks, it goes on; if you close the page, choose the same pictures again.\n"
         f"-# This link is yours alone and ends <t:{link.expires}:R>: who has it can do there what you can."
     )

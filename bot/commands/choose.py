@@ -55,18 +55,18 @@ async def meant_dataset(interaction: Interaction, given: str | None) -> Dataset:
         raise Refused("Datasets belong to a server; use this command in one.")
     datasets = bot_of(interaction).services.datasets
     mine = await datasets.of_member(interaction.guild_id, interaction.user.id)
+    helped = await datasets.helped_by(interaction.guild_id, interaction.user.id)
     if given:
-        known = [*mine, *await datasets.helped_by(interaction.guild_id, interaction.user.id)]
-        named = [each for each in known if given == str(each.id) or given.casefold() == each.name.casefold()]
+        named = [each for each in (*mine, *helped) if given == str(each.id) or given.casefold() == each.name.casefold()]
         if not named:
             raise Refused("You have no dataset of that name here. /dataset list shows yours.")
         return named[0]
     here = await datasets.for_thread(interaction.channel_id) if interaction.channel_id else None
     if here is not None:
         return here
-    in_use = [each for each in mine if each.archived_at is None]
+    in_use = [each for each in mine or helped if each.archived_at is None]
     if len(in_use) == 1:
         return in_use[0]
-    if not mine:
+    if not mine and not helped:
         raise Refused("You have no dataset here yet. Start one with /dataset create")
     raise Refused("Use this in the dataset's thread, or say which dataset you mean.")

@@ -14,7 +14,7 @@ from bot.rules.access import Role, role_of
 from bot.services.captions import Captions
 from bot.services.datasets import allowed
 from bot.services.intake import BatchReport, Incoming, Intake
-from bot.services.posts import want_card
+from bot.services.posts import growing
 from bot.services.under_way import UnderWay
 from bot.store import pictures
 from bot.store.cards import mark_dirty
@@ -30,7 +30,6 @@ class Sheet:
     dataset: Dataset
     role: Role
     pictures: tuple[Picture, ...]
-    limits: IntakeConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +57,8 @@ class Desk:
         self._store = store
         self._intake = intake
         self._captions = captions
-        self._limits = limits
+        self.limits = limits
+        """Of files and of the dataset."""
         self._wake_captions = wake_captions
         self._wake_cards = wake_cards
         self._under_way = under_way
@@ -69,7 +69,7 @@ class Desk:
             dataset = await allowed(tx, dataset_id, user_id, "see")
             role = role_of(dataset, user_id, await helper_of(tx, dataset_id, user_id))
             found = await pictures.pictures_of_dataset(tx, dataset_id)
-        return Sheet(dataset, role, tuple(found), self._limits)
+        return Sheet(dataset, role, tuple(found))
 
     async def may_add(self, dataset_id: int, user_id: int) -> None:
         """Raises what `add` would raise before a file has come in: NotFound, NotYours, Refused."""
@@ -81,7 +81,7 @@ class Desk:
         Raises NotFound, NotYours, Refused, StorageError; what is wrong with the file is in the report.
         """
         with self._under_way:
-            report = await self._intake.add_more(dataset_id, user_id, source, [file], also=want_card)
+            report = await self._intake.add_more(dataset_id, user_id, source, [file], also=growing)
         if report.batch is not None:
             self._wake_cards()
             self._wake_captions()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Awaitable, Callable, Sequence
 
 import aiohttp
@@ -49,7 +50,7 @@ class Posts:
             self._wake(report)
         for place, file in enumerate(archives, 1):
             dataset = await self._intake.may_add(dataset_id, user_id)
-            more = await self._unpack.add(dataset, user_id, f"{source}:{place}", file, want_card)
+            more = await self._unpack.add(dataset, user_id, f"{source}:{place}", file, growing)
             await self._note(more)
             self._wake(more)
             report = more if report is None else joined(report, more)
@@ -69,14 +70,21 @@ class Posts:
                 await want_card(tx, dataclasses.replace(report, batch=batch))
 
 
-async def want_card(tx: Connection, report: BatchReport) -> None:
-    """Have the batch's card posted, or drawn again when the batch has grown, with what was not added below it."""
+async def want_card(tx: Connection, report: BatchReport, *, urgent: bool = True) -> None:
+    """Have the batch's card posted, or drawn again when the batch has grown, with what was not added below it.
+
+    Not `urgent` for a hand-over of many steps, whose cards would otherwise be drawn at each.
+    """
     if report.batch is not None and report.dataset.thread_id is not None:
         before = report.batch.note_list
         await write_notes(tx, report.batch.id, [*before, *(each for each in sentences(report) if each not in before)])
         await add_card(tx, "batch", report.batch.id, report.dataset.thread_id)
         await mark_dirty(tx, "batch", report.batch.id)
-        await mark_dirty(tx, "dataset", report.dataset.id, urgent=True)
+        await mark_dirty(tx, "dataset", report.dataset.id, urgent=urgent)
+
+
+growing = functools.partial(want_card, urgent=False)
+"""`want_card` for each step of a hand-over of many."""
 
 
 def incoming(message: discord.Message) -> list[Incoming]:

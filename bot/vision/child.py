@@ -12,6 +12,7 @@ from pathlib import Path
 
 import bot
 
+FEED_BYTES = 1024 * 1024
 _PASSED = ("PATH", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH")
 
 
@@ -36,6 +37,16 @@ def output_of(process: asyncio.subprocess.Process) -> asyncio.StreamReader:
     """Its stdout; it must have been started with a pipe."""
     assert process.stdout is not None
     return process.stdout
+
+
+async def feed(process: asyncio.subprocess.Process, data: bytes) -> None:
+    """Give it `data` and close its stdin; piece by piece, so that no second copy of it waits in this process."""
+    pipe = input_of(process)
+    with contextlib.suppress(ConnectionError):  # it died or answered without reading on
+        for at in range(0, len(data), FEED_BYTES):
+            pipe.write(data[at : at + FEED_BYTES])
+            await pipe.drain()
+    pipe.close()
 
 
 async def end_process(process: asyncio.subprocess.Process) -> None:

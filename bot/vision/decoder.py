@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
 import math
@@ -13,7 +12,7 @@ from typing import Any
 
 from bot.config import IntakeConfig
 from bot.errors import PictureRefused
-from bot.vision.child import end_process, input_of, output_of, worker_command, worker_environment
+from bot.vision.child import end_process, feed, output_of, worker_command, worker_environment
 from bot.vision.sniff import what_it_is
 
 log = logging.getLogger(__name__)
@@ -75,7 +74,7 @@ class Decoder:
         )
         try:
             answer, _ = await asyncio.wait_for(
-                asyncio.gather(_read(process), _feed(process, data)), limits.decode_seconds
+                asyncio.gather(_read(process), feed(process, data)), limits.decode_seconds
             )
         except TimeoutError:
             raise PictureRefused(
@@ -112,14 +111,6 @@ def _decoded(result: dict[str, Any], picture: bytes) -> DecodedPicture:
     if result["suffix"] not in ("jpg", "webp") or not 0 < len(picture) == int(result["bytes"]) <= MAX_STORED_BYTES:
         raise ValueError("the worker's answer is not a picture")
     return DecodedPicture(picture, result["suffix"], int(result["width"]), int(result["height"]))
-
-
-async def _feed(process: asyncio.subprocess.Process, data: bytes) -> None:
-    pipe = input_of(process)
-    with contextlib.suppress(ConnectionError):  # it died or answered without reading on
-        pipe.write(data)
-        await pipe.drain()
-    pipe.close()
 
 
 async def _read(process: asyncio.subprocess.Process) -> bytes:

@@ -16,7 +16,7 @@ from typing import Any
 
 from bot.errors import PictureRefused
 from bot.rules.names import shown_file
-from bot.vision.child import end_process, input_of, output_of, worker_command, worker_environment
+from bot.vision.child import end_process, feed, output_of, worker_command, worker_environment
 from bot.vision.zip_worker import MAX_ENTRIES, MAX_RATIO, MAX_TOTAL_BYTES
 
 log = logging.getLogger(__name__)
@@ -99,7 +99,7 @@ class Unzipper:
                 env=worker_environment(),
                 limit=LINE_BYTES,
             )
-            feeding = asyncio.create_task(_feed(process, data))
+            feeding = asyncio.create_task(feed(process, data))
             try:
                 head = await _line(process, shown)
                 if head.get("ok") is not True:
@@ -109,14 +109,6 @@ class Unzipper:
                 feeding.cancel()
                 await asyncio.gather(feeding, return_exceptions=True)
                 await end_process(process)
-
-
-async def _feed(process: asyncio.subprocess.Process, data: bytes) -> None:
-    pipe = input_of(process)
-    with contextlib.suppress(ConnectionError):  # it died or answered without reading on
-        pipe.write(data)
-        await pipe.drain()
-    pipe.close()
 
 
 async def _line(process: asyncio.subprocess.Process, shown: str) -> dict[str, Any]:

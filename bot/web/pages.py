@@ -26,6 +26,7 @@ from typing import Any
 from aiohttp import web
 
 from bot.cards.preview import preview
+from bot.config import IntakeConfig
 from bot.errors import LoreleiError, NotFound, NotYours, Refused, StorageError
 from bot.rules.names import plain, shown_file
 from bot.services.desk import Desk, Sheet
@@ -69,6 +70,8 @@ SIDES = ("320", "1024")
 THUMBNAILS_AT_ONCE = 2
 STALL_SECONDS = 30.0
 """An upload of which nothing comes for so long is given up; the page sends it anew."""
+UPLOAD_SECONDS = 600.0
+"""Longest time of one upload: 25 MB over a slow phone's 400 kbit/s."""
 MAX_JSON_BYTES = 64 * 1024
 CHUNK = 64 * 1024
 NAME_LIMIT = 255
@@ -119,7 +122,7 @@ class Pages:
 
     async def _dataset(self, request: web.Request, made: Pass) -> web.StreamResponse:
         sheet = await self._desk.sheet(made.dataset_id, made.user_id)
-        return _json(200, {**_of_sheet(sheet), "expires": made.expires})
+        return _json(200, _of_sheet(sheet, self._desk.limits))
 
     async def _picture(self, request: web.Request, made: Pass) -> web.StreamResponse:
         side = request.query.get("side", SIDES[0])
@@ -151,8 +154,7 @@ class Pages:
         if not _SHA256.fullmatch(sha256):
             return _error(400, "The page sent something I do not understand. Load it again.")
         await self._desk.may_add(made.dataset_id, made.user_id)
-        sheet = await self._desk.sheet(made.dataset_id, made.user_id)
-        limit = sheet.limits.max_file_bytes
+        limit = self._desk.limits.max_file_bytes
         if (request.content_length or 0) > limit:
             return _error(413, f"{shown_file(name)} is larger than {limit / 2**20:.0f} MB. Send a smaller copy.")
         async with self._limits.upload(made.user_id):
@@ -177,14 +179,14 @@ async def _body(request: web.Request, limit: int) -> bytes | None:
     """The request's bytes; None when they stop coming, break off or are more than `limit`."""
     data = bytearray()
     try:
-        while True:
-            async with asyncio.timeout(STALL_SECONDS):
-                part = await request.content.read(CHUNK)
-            if not part:
-                return bytes(data)
-            data += part
-            if len(data) > limit:
-                return None
+        async with asyncio.timeout(UPLOAD_SECONDS):
+            while len(data) <= limit:
+                async with asyncio.timeout(STALL_SECONDS):
+                    part = await request.content.read(CHUNK)
+                if not part:
+                    return bytes(data)
+                data += part
+            return None
     except (TimeoutError, web.HTTPException, ConnectionError, asyncio.IncompleteReadError) as error:
         log.info("an upload broke off: %s", type(error).__name__)
         return None
@@ -202,7 +204,7 @@ def _hash(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _of_sheet(sheet: Sheet) -> dict[str, Any]:
+def _of_sheet(sheet: Sheet, limits: IntakeConfig) -> dict[str, Any]:
     dataset = sheet.dataset
     return {
         "name": dataset.name,
@@ -210,8 +212,8 @@ def _of_sheet(sheet: Sheet) -> dict[str, Any]:
         "class_word": dataset.class_word,
         "role": sheet.role,
         "open": dataset.state == "open" and dataset.archived_at is None,
-        "max_pictures": sheet.limits.max_pictures,
-        "max_file_bytes": sheet.limits.max_file_bytes,
+        "max_pictures": limits.max_pictures,
+        "max_file_bytes": limits.max_file_bytes,
         "pictures": [_of_picture(each) for each in sheet.pictures],
     }
 

@@ -1,5 +1,6 @@
 """Archives: what is wrong with one is said in a sentence before a picture comes out, and memory stays small."""
 
+import io
 import subprocess
 import sys
 import zipfile
@@ -66,6 +67,28 @@ async def test_pictures_come_with_the_captions_beside_them(unzipper):
 async def test_names_that_are_not_utf8_are_read_as_old_archives_mean_them(unzipper):
     _, members = await all_of(unzipper, forged([member(b"Gr\x81\xe1e.jpg", picture())]))
     assert members[0].name == "Grüße.jpg"
+
+
+async def test_an_archive_written_as_a_stream_is_read(unzipper):
+    """Phones write sizes behind the bytes (a data descriptor), because they do not know them before."""
+
+    class Stream(io.RawIOBase):
+        def __init__(self):
+            self.parts = []
+
+        def writable(self):
+            return True
+
+        def write(self, data):
+            self.parts.append(bytes(data))
+            return len(data)
+
+    stream = Stream()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        for seed in range(3):
+            archive.writestr(f"{seed}.jpg", picture(seed))
+    _, members = await all_of(unzipper, b"".join(stream.parts))
+    assert [each.data for each in members] == [picture(seed) for seed in range(3)]
 
 
 async def test_a_damaged_picture_is_named_and_the_others_come(unzipper):
