@@ -41,7 +41,7 @@ ATTESTATION = Attestation(
 SHARING = Attestation(
     version="2026-11-sharing",
     text=(
-        "The person in these pictures agreed that this member sees and edits them.\n"
+        "The person in these pictures agreed that this member sees and edits them, and sees what is trained on them.\n"
         "I take the member out when that person or I change our mind."
     ),
 )

@@ -185,7 +185,7 @@ class Arrange:
         if await pictures.count_untagged(tx, source.id):
             raise Refused("Captions of the other dataset are still being written. Merge when they are there.")
         if needs_consent(source.kind):
-            known = {each.user_id for each in await helpers_of(tx, source.id)}
+            known = {each.user_id for each in await helpers_of(tx, source.id) if each.state == "active"}
             if any(each.user_id not in known for each in await helpers_of(tx, target.id)):
                 raise Refused(
                     "Somebody helps with this dataset whom you did not let see the other one. Add them there too, or"

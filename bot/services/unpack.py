@@ -6,6 +6,7 @@ archive over again.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 from bot.config import IntakeConfig
@@ -15,6 +16,8 @@ from bot.services.intake import AT_ONCE, Also, BatchReport, Incoming, Intake, fe
 from bot.store.rows import Dataset
 from bot.vision.unzip import Listing, Member, OpenZip, Unzipper
 
+ARCHIVES_AT_ONCE = 2
+"""Archives in memory at once, over all members, each of at most `intake.max_zip_bytes`."""
 NAMED = 5
 """Most names in one sentence."""
 
@@ -31,6 +34,7 @@ class Unpack:
         self._intake = intake
         self._unzipper = unzipper
         self._limits = limits
+        self._slots = asyncio.Semaphore(ARCHIVES_AT_ONCE)
 
     async def add(self, dataset: Dataset, user_id: int, source: str, file: Incoming, also: Also) -> BatchReport:
         """Add an archive's pictures to the batch of `source`; what was left out is in the report, in few sentences.
@@ -40,9 +44,10 @@ class Unpack:
         shown = shown_file(file.name)
         remedy = "Send the pictures in several archives, or press Upload many."
         try:
-            data = await fetched(file, shown, self._limits.max_zip_bytes, remedy)
-            async with self._unzipper.open(data, shown) as archive:
-                return await self._take(dataset, user_id, source, archive, shown, also)
+            async with self._slots:
+                data = await fetched(file, shown, self._limits.max_zip_bytes, remedy)
+                async with self._unzipper.open(data, shown) as archive:
+                    return await self._take(dataset, user_id, source, archive, shown, also)
         except PictureRefused as refusal:
             return BatchReport(dataset, None, refused=(str(refusal),))
 

@@ -27,8 +27,6 @@ CPU_SECONDS = 30
 ANSWER_SECONDS = 60.0
 """Longest silence; while the bot itself is busy with a picture no clock runs."""
 LINE_BYTES = 64 * 1024
-AT_ONCE = 2
-"""Archives open at once, over all members."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +75,10 @@ class OpenZip:
 
 
 class Unzipper:
-    """Opens archives, at most two at a time."""
+    """Opens archives."""
 
     def __init__(self, max_file_bytes: int) -> None:
         self._max_file_bytes = max_file_bytes
-        self._slots = asyncio.Semaphore(AT_ONCE)
 
     @contextlib.asynccontextmanager
     async def open(self, data: bytes, shown: str) -> AsyncIterator[OpenZip]:
@@ -89,26 +86,23 @@ class Unzipper:
 
         Raises PictureRefused with the reason and what to do about it, before a picture has come out.
         """
-        async with self._slots:
-            process = await asyncio.create_subprocess_exec(
-                *worker_command(
-                    "bot.vision.zip_worker", str(MEMORY_BYTES), str(CPU_SECONDS), str(self._max_file_bytes)
-                ),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                env=worker_environment(),
-                limit=LINE_BYTES,
-            )
-            feeding = asyncio.create_task(feed(process, data))
-            try:
-                head = await _line(process, shown)
-                if head.get("ok") is not True:
-                    raise PictureRefused(f"{shown} {_reason(head)}")
-                yield OpenZip(process, _listing(head, shown), shown, self._max_file_bytes)
-            finally:
-                feeding.cancel()
-                await asyncio.gather(feeding, return_exceptions=True)
-                await end_process(process)
+        process = await asyncio.create_subprocess_exec(
+            *worker_command("bot.vision.zip_worker", str(MEMORY_BYTES), str(CPU_SECONDS), str(self._max_file_bytes)),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            env=worker_environment(),
+            limit=LINE_BYTES,
+        )
+        feeding = asyncio.create_task(feed(process, data))
+        try:
+            head = await _line(process, shown)
+            if head.get("ok") is not True:
+                raise PictureRefused(f"{shown} {_reason(head)}")
+            yield OpenZip(process, _listing(head, shown), shown, self._max_file_bytes)
+        finally:
+            feeding.cancel()
+            await asyncio.gather(feeding, return_exceptions=True)
+            await end_process(process)
 
 
 async def _line(process: asyncio.subprocess.Process, shown: str) -> dict[str, Any]:

@@ -16,6 +16,10 @@ from bot.web.pages import MAX_JSON_BYTES, Pages
 log = logging.getLogger(__name__)
 
 
+CLOSE_SECONDS = 5.0
+"""How long a bot that stops waits for what is on its way; browsers go on with a download, the page with its uploads."""
+
+
 @dataclass(frozen=True, slots=True)
 class Download:
     """A finished file."""
@@ -56,7 +60,7 @@ class WebServer:
             pages.add_to(app.router)
         app.router.add_get("/d/{job_id}", self._download)
         app.router.add_get("/health", _health)
-        runner = web.AppRunner(app, access_log=None)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=CLOSE_SECONDS)
         await runner.setup()
         try:
             await web.TCPSite(runner, self._config.host, self._config.port).start()
