@@ -171,7 +171,7 @@ async def _static(request: web.Request) -> web.StreamResponse:
     if known is None:
         raise web.HTTPNotFound
     name, kind = known
-    body = await asyncio.to_thread((resources.files("bot.web") / "static" / name).read_bytes)
+    body = await asyncio.to_thread((resources.files("bot.web.static") / name).read_bytes)
     return web.Response(body=body, content_type=kind, charset="utf-8", headers=HEADERS)
 
 
