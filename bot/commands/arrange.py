@@ -99,7 +99,6 @@ async def _confirmed_copy(interaction: Interaction, parts: list[str]) -> None:
     await interaction.response.edit_message(view=note_card("Copying …"))
     made = await services.arrange.copy(plan.dataset.id, interaction.user.id, plan.attestation)
     made = await services.threads.ensure(made.id)
-    services.wake_captions()
     said = f"**{escaped(made.name)}** is gathered here: <#{made.thread_id}>"
     await interaction.edit_original_response(view=note_card(said))
 
@@ -126,7 +125,6 @@ async def _confirmed_merge(interaction: Interaction, parts: list[str]) -> None:
     services, (target_id, source_id) = bot_of(interaction).services, map(int, parts)
     plan = await services.arrange.plan_merge(target_id, source_id, interaction.user.id)
     done = await services.arrange.merge(target_id, source_id, interaction.user.id, plan.attestation)
-    services.wake_cards()
     await interaction.response.edit_message(view=note_card(merged_text(done)))
 
 

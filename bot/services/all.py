@@ -54,6 +54,9 @@ from bot.web.pages import Pages
 from bot.web.passes import Passes
 from bot.web.server import Download, WebServer
 
+Clock = Callable[[], float]
+"""Tells the time, in Unix seconds."""
+
 EMBEDDED_SECONDS = 1.0
 """How often the embedded trainer is looked after."""
 
@@ -93,8 +96,6 @@ class Services:
     embedded: tuple[EmbeddedTrainer, ...]
     wake_cards: Callable[[], None]
     """Have dirty cards drawn now rather than at the next turn."""
-    wake_captions: Callable[[], None]
-    """Have new pictures tagged now rather than at the next turn."""
 
     @classmethod
     async def open(
@@ -176,9 +177,7 @@ def _build_jobs(store: Store, config: Config, clock: Callable[[], float], poster
     )
 
 
-def _build(
-    store: Store, config: Config, client: discord.Client, clock: Callable[[], float], poster: Poster
-) -> Services:
+def _build(store: Store, config: Config, client: discord.Client, clock: Clock, poster: Poster) -> Services:
     jobs = _build_jobs(store, config, clock, poster)
     pictures = FileStore(config.paths.pictures)
     tagger = Tagger(config.tagger)
@@ -192,8 +191,7 @@ def _build(
     drawing = Loop("cards", cards.draw_due, config.progress.poll_seconds)
     captioning = Loop("captions", CaptionWriter(store, captions, drawing.wake).write_all, RETRY_SECONDS)
     threads = Threads(client, store, datasets, drawing.wake)
-    unpack = Unpack(intake, Unzipper(config.intake.max_file_bytes), config.intake)
-    posts = Posts(store, intake, unpack, captioning.wake, drawing.wake)
+    posts = Posts(store, intake, _unpack(intake, config), captioning.wake, drawing.wake)
     desk = Desk(store, intake, captions, config.intake, captioning.wake, drawing.wake, posts.under_way)
     retention = Retention(store, config, pictures, clock)
     backups = Backups(store, config.paths.backups, clock)
@@ -202,7 +200,7 @@ def _build(
         config=config,
         pictures=pictures,
         datasets=datasets,
-        arrange=Arrange(store, pictures, config.intake, clock),
+        arrange=Arrange(store, pictures, config.intake, captioning.wake, drawing.wake, clock),
         sharing=Sharing(store, drawing.wake, clock),
         intake=intake,
         captions=captions,
@@ -228,8 +226,11 @@ def _build(
         loops=(*_loops(config, jobs, outbox, datasets, threads), captioning, drawing),
         embedded=jobs.embedded,
         wake_cards=drawing.wake,
-        wake_captions=captioning.wake,
     )
+
+
+def _unpack(intake: Intake, config: Config) -> Unpack:
+    return Unpack(intake, Unzipper(config.intake.max_file_bytes), config.intake)
 
 
 def _loops(config: Config, jobs: _Jobs, outbox: Outbox, datasets: Datasets, threads: Threads) -> list[Loop]:

@@ -51,11 +51,19 @@ class Arrange:
     """Everything here is the owner's alone."""
 
     def __init__(
-        self, store: Store, files: FileStore, limits: IntakeConfig, clock: Callable[[], float] = time.time
+        self,
+        store: Store,
+        files: FileStore,
+        limits: IntakeConfig,
+        wake_captions: Callable[[], None],
+        wake_cards: Callable[[], None],
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._files = files
         self._limits = limits
+        self._wake_captions = wake_captions
+        self._wake_cards = wake_cards
         self._clock = clock
 
     async def rename(self, dataset_id: int, user_id: int, name: str) -> Dataset:
@@ -120,6 +128,7 @@ class Arrange:
                 batch = await pictures.insert_batch(tx, made.id, user_id, now, f"copy:{dataset_id}")
                 for picture in found:
                     await pictures.copy_picture(tx, picture, batch)
+        self._wake_captions()
         return made
 
     async def plan_merge(self, target_id: int, source_id: int, user_id: int) -> MergePlan:
@@ -149,6 +158,7 @@ class Arrange:
                 await add_card(tx, "batch", batch.id, plan.target.thread_id)
             for each in (source_id, target_id):
                 await mark_dirty(tx, "dataset", each, urgent=True)
+        self._wake_cards()
         return plan
 
     async def _plan_merge(

@@ -67,7 +67,7 @@ class Unpack:
         except PictureRefused as refusal:
             total = joined(total, BatchReport(dataset, None, refused=(str(refusal),)))
         if full:
-            sentence = full_sentence(self._limits.max_pictures, [some(full)])
+            sentence = full_sentence(self._limits.max_pictures, [some(full, len(full))])
             total = joined(total, BatchReport(dataset, None, refused=(sentence,)))
         return total
 
@@ -84,26 +84,24 @@ def joined(one: BatchReport, other: BatchReport) -> BatchReport:
     )
 
 
-def some(names: Sequence[str]) -> str:
-    """The first few names and how many more there are."""
-    more = len(names) - NAMED
+def some(names: Sequence[str], count: int) -> str:
+    """The first few of `count` names, and how many more there are."""
+    more = count - len(names[:NAMED])
     return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _left_out(listing: Listing, shown: str) -> tuple[str, ...]:
     """One sentence for each kind of what an archive holds beside pictures."""
     said = []
-    if not listing.members and not listing.damaged and not listing.too_big:
+    if not listing.members and not listing.damaged.count and not listing.too_big.count:
         said.append(f"{shown} holds no JPEG, PNG, WEBP, HEIC or AVIF picture.")
-    for names, count, words in (
-        (listing.left_out, listing.left_out_count, "not pictures or their captions"),
-        (listing.damaged, len(listing.damaged), "damaged"),
-        (listing.too_big, len(listing.too_big), "too large"),
+    for left, words in (
+        (listing.left_out, "not pictures or their captions"),
+        (listing.damaged, "damaged"),
+        (listing.too_big, "too large"),
     ):
-        if names:
-            more = max(0, count - NAMED)
-            listed = ", ".join(map(shown_file, names[:NAMED])) + (f" and {more} more" if more else "")
-            said.append(f"Left out of {shown}, as {words}: {listed}.")
+        if left.names:
+            said.append(f"Left out of {shown}, as {words}: {some(list(map(shown_file, left.names)), left.count)}.")
     return tuple(said)
 
 

@@ -39,15 +39,23 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Files of the archive that do not follow, for one reason."""
+
+    names: tuple[str, ...]
+    """The first few."""
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class Listing:
     """What an archive holds, beside the pictures that follow."""
 
     members: int
-    left_out: tuple[str, ...]
-    """Names, the first few."""
-    left_out_count: int
-    damaged: tuple[str, ...]
-    too_big: tuple[str, ...]
+    left_out: LeftOut
+    """Neither pictures nor their captions."""
+    damaged: LeftOut
+    too_big: LeftOut
 
 
 class OpenZip:
@@ -127,13 +135,16 @@ def _broke_off(shown: str) -> PictureRefused:
 def _listing(head: dict[str, Any], shown: str) -> Listing:
     """Raises PictureRefused when the reader's answer does not hang together."""
     try:
-        members, count = int(head["members"]), int(head["left_out_count"])
-        names = [tuple(str(name) for name in head[key]) for key in ("left_out", "damaged", "too_big")]
+        members = int(head["members"])
+        left = [
+            LeftOut(tuple(map(str, head[key]["names"])), int(head[key]["count"]))
+            for key in ("left_out", "damaged", "too_big")
+        ]
     except (KeyError, TypeError, ValueError) as error:
         raise _broke_off(shown) from error
-    if not (0 <= members <= MAX_ENTRIES and 0 <= count <= MAX_ENTRIES):
+    if not 0 <= members <= MAX_ENTRIES:
         raise _broke_off(shown)
-    return Listing(members, names[0], count, names[1], names[2])
+    return Listing(members, *left)
 
 
 def _reason(head: dict[str, Any]) -> str:

@@ -20,7 +20,7 @@ import sys
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -35,8 +35,8 @@ RATIO_FREE_BYTES = 1024 * 1024
 """Up to here any ratio is harmless."""
 MAX_CAPTION_BYTES = 64 * 1024
 CAPTION_LETTERS = 2000
-NAMED = 20
-"""Most names told of files that were left out."""
+NAMED = 5
+"""Most names told of files that were left out, for each reason."""
 NAME_LETTERS = 200
 CHUNK = 256 * 1024
 
@@ -107,14 +107,12 @@ def main(arguments: list[str]) -> None:
         _line(out, {"ok": False, "why": "memory", "name": "", "number": 0})
         return
     wanted = [each for each in contents.pictures if each.name not in damaged and each.name not in too_big]
-    left_out = [name[-NAME_LETTERS:] for name in contents.left_out]
     head = {
         "ok": True,
         "members": len(wanted),
-        "left_out": left_out[:NAMED],
-        "left_out_count": len(left_out),
-        "damaged": [name[-NAME_LETTERS:] for name in damaged][:NAMED],
-        "too_big": [name[-NAME_LETTERS:] for name in too_big][:NAMED],
+        "left_out": _named(contents.left_out),
+        "damaged": _named(damaged),
+        "too_big": _named(too_big),
     }
     _line(out, head)
     for entry in wanted:
@@ -290,6 +288,11 @@ def _caption(data: bytes, entry: Entry | None) -> str:
 
 def _basename(name: str) -> str:
     return re.split(r"[/\\]", name)[-1]
+
+
+def _named(names: Sequence[str]) -> dict[str, object]:
+    """The first few names, and how many there are."""
+    return {"names": [name[-NAME_LETTERS:] for name in names[:NAMED]], "count": len(names)}
 
 
 def _suffix(name: str) -> str:

@@ -47,7 +47,7 @@ def sharing(store) -> Sharing:
 
 @pytest.fixture
 def arrange(store, files, config) -> Arrange:
-    return Arrange(store, files, config.intake, lambda: 4000.0)
+    return Arrange(store, files, config.intake, lambda: None, lambda: None, lambda: 4000.0)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from bot.errors import PictureRefused
 from bot.vision.child import worker_environment
-from bot.vision.unzip import CPU_SECONDS, MEMORY_BYTES, Unzipper
+from bot.vision.unzip import CPU_SECONDS, MEMORY_BYTES, LeftOut, Unzipper
 from tests.bot.vision.zips import ZOO, forged, member, packed, picture, zeros
 
 MOST_MEGABYTES = 600
@@ -61,7 +61,7 @@ async def test_pictures_come_with_the_captions_beside_them(unzipper):
         ("d.jpg", ""),
     ]
     assert [each.data for each in members] == [picture(seed) for seed in (1, 2, 3, 4)]
-    assert (listing.left_out, listing.left_out_count) == (("readme.txt", "model.safetensors"), 2)
+    assert listing.left_out == LeftOut(("readme.txt", "model.safetensors"), 2)
 
 
 async def test_names_that_are_not_utf8_are_read_as_old_archives_mean_them(unzipper):
@@ -91,21 +91,30 @@ async def test_an_archive_written_as_a_stream_is_read(unzipper):
     assert [each.data for each in members] == [picture(seed) for seed in range(3)]
 
 
+async def test_long_names_in_any_script_fit_into_the_answer(unzipper):
+    names = [f"{'🦊' * 120}{number}" for number in range(40)]
+    data = packed({**{f"{name}.psd": b"x" for name in names}, **{f"{names[0]}.jpg": picture()}})
+    listing, members = await all_of(unzipper, data)
+    assert (len(listing.left_out.names), listing.left_out.count) == (5, 40)
+    assert members[0].name == f"{names[0]}.jpg"
+
+
 async def test_a_damaged_picture_is_named_and_the_others_come(unzipper):
     data = packed({"a.jpg": picture(1), "b.jpg": picture(2)}, zipfile.ZIP_STORED)
     data = data.replace(picture(1), picture(1)[:-1] + b"!")
     listing, members = await all_of(unzipper, data)
-    assert listing.damaged == ("a.jpg",)
+    assert listing.damaged == LeftOut(("a.jpg",), 1)
     assert [each.name for each in members] == ["b.jpg"]
 
 
 async def test_a_picture_that_is_too_large_is_named_and_the_others_come():
     data = packed({"a.jpg": b"x" * 3000, "b.jpg": b"y" * 1000}, zipfile.ZIP_STORED)
     listing, members = await all_of(Unzipper(2000), data)
-    assert listing.too_big == ("a.jpg",)
+    assert listing.too_big == LeftOut(("a.jpg",), 1)
     assert [each.name for each in members] == ["b.jpg"]
 
 
+NONE = '{"names": [], "count": 0}'
 HEAVY = {
     "100 MB of pictures": lambda: forged([member(b"%d.jpg" % n, bytes(range(256)) * 96 * 1024) for n in range(4)]),
     "larger than it says": ZOO["liar.zip"][0],
@@ -137,17 +146,17 @@ def test_the_reader_stays_small(what):
         "[]\\n",
         "@everyone\\n",
         '{"ok": true}\\n',
-        '{"ok": true, "members": -1, "left_out": [], "left_out_count": 0, "damaged": [], "too_big": []}\\n',
-        '{"ok": true, "members": 9, "left_out": [], "left_out_count": 0, "damaged": [], "too_big": []}\\n[]\\n',
-        '{"ok": true, "members": 1, "left_out": [], "left_out_count": 0, "damaged": [], "too_big": []}\\n'
+        '{"ok": true, "members": -1, "left_out": %L, "damaged": %L, "too_big": %L}\\n',
+        '{"ok": true, "members": 9, "left_out": %L, "damaged": %L, "too_big": %L}\\n[]\\n',
+        '{"ok": true, "members": 1, "left_out": %L, "damaged": %L, "too_big": %L}\\n'
         '{"name": "a", "caption": "", "bytes": 99999999999}\\n',
-        '{"ok": true, "members": 1, "left_out": [], "left_out_count": 0, "damaged": [], "too_big": []}\\n'
+        '{"ok": true, "members": 1, "left_out": %L, "damaged": %L, "too_big": %L}\\n'
         '{"name": "a", "caption": "", "bytes": 10}\\nshort',
         '{"ok": false, "why": "outside", "name": "@everyone"}\\n',
     ],
 )
 async def test_a_reader_that_was_taken_over_is_not_believed(unzipper, monkeypatch, answer):
-    monkeypatch.setattr("bot.vision.unzip.worker_command", lambda *_: ["/usr/bin/printf", answer])
+    monkeypatch.setattr("bot.vision.unzip.worker_command", lambda *_: ["/usr/bin/printf", answer.replace("%L", NONE)])
     with pytest.raises(PictureRefused, match=r"^`a.zip` ") as refusal:
         await all_of(unzipper, b"PK")
     assert "@everyone" not in str(refusal.value).replace("`@everyone`", "")

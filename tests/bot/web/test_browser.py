@@ -161,6 +161,10 @@ async def test_captions_are_edited_in_place_and_nobody_overwrites_anybody(lab, b
     await tab.shot(shots / "9-look.png")
     assert tab.complaints == []
 
+
+async def test_at_a_desk_in_the_dark_nothing_sticks_out(lab, browser, pictures, shots):
+    thread = await lab.create()
+    await lab.batch(thread, pictures(5))
     wide = await browser.tab(await link_of(lab, thread), DESK, "dark")
     await wide.until("document.querySelectorAll('.picture .thumb img[src]').length == 5", "the pictures")
     await wide.click(".picture button", "Remove")
