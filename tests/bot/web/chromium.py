@@ -24,7 +24,7 @@ FLAGS = (
 )
 DESK = {"width": 1280, "height": 800, "deviceScaleFactor": 1, "mobile": False}
 PHONE = {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True}
-PATIENCE = 60.0
+PATIENCE = 180.0
 """Seconds after which a page that does not become what a test waits for has failed."""
 
 

@@ -9,7 +9,7 @@ import pytest
 from bot.demo.harness import until
 from tests.bot.conftest import encoded, make_picture, quarters
 from tests.bot.discord.lab import all_text, buttons
-from tests.bot.web.chromium import BINARY, DESK, chromium
+from tests.bot.web.chromium import BINARY, DESK, PATIENCE, chromium
 from tests.bot.web.wire import wire_to
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not BINARY, reason="no Chromium on this machine")]
@@ -76,7 +76,7 @@ async def test_a_hundred_files_over_a_connection_that_breaks(lab, browser, files
         await tab.until("!document.querySelector('#main').hidden", "the page")
         await tab.shot(shots / "1-empty.png")
         await tab.choose("#files", files)
-        await until(lambda: stored(lab) >= FIRST, f"{FIRST} pictures")
+        await until(lambda: stored(lab) >= FIRST, f"{FIRST} pictures", PATIENCE)
         wire.cut_after(1000)
         await wire.was_cut.wait()
         await tab.until("document.querySelector('#line').innerText.includes('no connection')", "a word about it")
@@ -90,7 +90,7 @@ async def test_a_hundred_files_over_a_connection_that_breaks(lab, browser, files
         tab = await browser.tab(link)
         await tab.until("document.querySelectorAll('.picture').length >= 1", "what is there already")
         await tab.choose("#files", files)
-        await until(lambda: stored(lab) >= before + 20, "more pictures")
+        await until(lambda: stored(lab) >= before + 20, "more pictures", PATIENCE)
         await tab.shot(shots / "3-again.png")
         wire.cut_after(1000)
         await wire.was_cut.wait()
