@@ -167,7 +167,7 @@ def check_port(config: Config) -> Finding:
             said = f"Downloads cannot be served on {host}:{port}: {error.strerror or error}"
             return Finding("missing", said, "Change [web] port, or end the program that uses it.")
     if not config.web.reaches_members:
-        remedy = "LoRA files over Discord's limit need it: put a reverse proxy before it and set [web] public_url."
+        remedy = "Datasets' pages and large LoRA files need it: put a reverse proxy before it and set [web] public_url."
         return Finding("note", f"Downloads on {config.web.base_url}, which only this machine can reach", remedy)
     return Finding("ok", f"Downloads on {config.web.base_url}")
 

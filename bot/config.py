@@ -87,6 +87,8 @@ class IntakeConfig:
     max_files: int = 10
     """Files taken from one message or command."""
     max_file_bytes: int = 25 * 1024 * 1024
+    max_zip_bytes: int = 100 * 1024 * 1024
+    """Of an archive of pictures; it is in memory twice while it is read."""
     max_megapixels: float = 40.0
     min_side: int = 512
     """Shorter side in pixels under which a picture is refused."""
@@ -170,6 +172,8 @@ class WebConfig:
     public_url: str = ""
     """Address under which members reach this server (a reverse proxy's); empty uses http://host:port."""
     link_hours: float = 72.0
+    page_hours: float = 12.0
+    """How long the link to a dataset's page works; each member who asks gets one of their own."""
 
     @property
     def base_url(self) -> str:

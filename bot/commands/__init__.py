@@ -8,7 +8,7 @@ from typing import Any
 import discord
 from discord import app_commands
 
-from bot.commands import add, bulk, captions, check, dataset, tagger, train
+from bot.commands import add, arrange, bulk, captions, check, dataset, helpers, page, tagger, train
 from bot.commands.actions import Action, Pressed
 from bot.config import Config
 
@@ -27,6 +27,12 @@ def add_commands(tree: app_commands.CommandTree[Any], config: Config) -> None:
         ("upload", add.upload),
         ("captions", captions.captions),
         ("check", check.check),
+        ("page", page.page),
+        ("helpers", helpers.helpers),
+        ("rename", arrange.rename),
+        ("copy", arrange.copy),
+        ("merge", arrange.merge),
+        ("archive", arrange.archive),
         ("show", dataset.show),
         ("list", dataset.show_all),
         ("delete", dataset.delete),
@@ -45,20 +51,13 @@ def add_commands(tree: app_commands.CommandTree[Any], config: Config) -> None:
 
 def actions() -> Mapping[str, Action]:
     """What each component does, by the name in its custom_id."""
-    return {
-        **dataset.ACTIONS,
-        **add.ACTIONS,
-        **captions.ACTIONS,
-        **bulk.ACTIONS,
-        **tagger.ACTIONS,
-        **check.ACTIONS,
-        **train.ACTIONS,
-    }
+    modules = (dataset, add, page, helpers, arrange, captions, bulk, tagger, check, train)
+    return {name: action for module in modules for name, action in module.ACTIONS.items()}
 
 
 def submits() -> Mapping[str, Action]:
     """What each sent-in modal does, by the name in its custom_id."""
-    return {**add.SUBMITS, **captions.SUBMITS, **bulk.SUBMITS, **tagger.SUBMITS}
+    return {**add.SUBMITS, **arrange.SUBMITS, **captions.SUBMITS, **bulk.SUBMITS, **tagger.SUBMITS}
 
 
 def dynamic_items() -> tuple[type[discord.ui.DynamicItem[Any]], ...]:

@@ -87,6 +87,21 @@ def values_of(interaction: discord.Interaction[Any]) -> list[str]:
     return [str(value) for value in data.get("values", [])]
 
 
+@dataclass(frozen=True, slots=True)
+class ChosenUser:
+    """A user of a user select."""
+
+    id: int
+    bot: bool
+
+
+def users_of(interaction: discord.Interaction[Any]) -> list[ChosenUser]:
+    """Who was chosen in a user select."""
+    data: Mapping[str, Any] = interaction.data or {}
+    known = data.get("resolved", {}).get("users", {})
+    return [ChosenUser(int(id), bool(known.get(id, {}).get("bot"))) for id in values_of(interaction)]
+
+
 def _field(interaction: discord.Interaction[Any], field: str) -> Mapping[str, Any]:
     data: Mapping[str, Any] = interaction.data or {}
     for row in data.get("components", []):

@@ -35,7 +35,7 @@ LINKS = 10
 async def captions(interaction: Interaction, dataset: str | None = None) -> None:
     """Find the cards with your pictures and captions again"""
     services = bot_of(interaction).services
-    found = await chosen_dataset(interaction, dataset)
+    found = await chosen_dataset(interaction, dataset, "see")
     async with services.store.transaction() as tx:
         places = (await batch_places(tx, found.id))[:LINKS]
         for place in places:  # drawn again, or posted again if somebody deleted it
@@ -53,14 +53,14 @@ async def _previous(interaction: Interaction, parts: list[str]) -> None:
 
 
 async def _turn(interaction: Interaction, batch_id: int, by: int) -> None:
-    """Show another page; everybody in the thread sees the same one, so only the owner turns it."""
+    """Show another page; everybody in the thread sees the same one, so only those who work on it turn it."""
     services = bot_of(interaction).services
     async with services.store.transaction() as tx:
         card = await get_card(tx, "batch", batch_id)
     place, shows = (card.page, card.shows) if card else (0, "")
     page = await services.captions.page(batch_id, place, shows)  # as it is shown: pictures may have gone
     page = await services.captions.page(batch_id, page.index + by, shows)
-    await services.datasets.owned(page.dataset.id, interaction.user.id)
+    await services.datasets.allowed(page.dataset.id, interaction.user.id, "see")
     async with services.store.transaction() as tx:
         await set_page(tx, "batch", batch_id, page.index)
     await _redraw(interaction, batch_id)
@@ -157,7 +157,7 @@ async def _change_tags(
 async def _edit(interaction: Interaction, parts: list[str]) -> None:
     services = bot_of(interaction).services
     picture = await services.captions.get(int(parts[0]))
-    await services.datasets.owned(picture.dataset_id, interaction.user.id)
+    await services.datasets.allowed(picture.dataset_id, interaction.user.id, "edit")
     await interaction.response.send_modal(caption_form(picture))
 
 
@@ -173,7 +173,7 @@ async def _edited(interaction: Interaction, parts: list[str]) -> None:
 async def _remove(interaction: Interaction, parts: list[str]) -> None:
     services = bot_of(interaction).services
     picture = await services.captions.get(int(parts[0]))
-    await services.datasets.owned(picture.dataset_id, interaction.user.id)
+    await services.datasets.allowed(picture.dataset_id, interaction.user.id, "edit")
     await respond(interaction, view=remove_card(picture))
 
 

@@ -17,6 +17,7 @@ from bot.draw_report import ReportDrawer
 from bot.poster import DiscordPoster
 from bot.runners.embedded import EmbeddedTrainer
 from bot.runners.local import LocalRunner
+from bot.services.arrange import Arrange
 from bot.services.backup import Backups
 from bot.services.bulk.all import Bulk
 from bot.services.captioning import RETRY_SECONDS, CaptionWriter
@@ -25,6 +26,7 @@ from bot.services.cards import CardEditor
 from bot.services.clock import Clockwork
 from bot.services.crops import Crops
 from bot.services.datasets import Datasets
+from bot.services.desk import Desk
 from bot.services.dispatch import Dispatch
 from bot.services.ending import Ending
 from bot.services.files import FileStore
@@ -40,7 +42,9 @@ from bot.services.posts import Posts
 from bot.services.quality import Quality
 from bot.services.queue import Queue
 from bot.services.retention import Retention
+from bot.services.sharing import Sharing
 from bot.services.training import Training
+from bot.services.unpack import Unpack
 from bot.services.watch import TrainerWatch
 from bot.store.database import Store
 from bot.store.jobs import get_job
@@ -51,8 +55,15 @@ from bot.vision.decoder import Decoder
 from bot.vision.measurer import Measurer
 from bot.vision.painter import Painter
 from bot.vision.tagger import Tagger
+from bot.vision.unzip import Unzipper
+from bot.web.limits import Limits
 from bot.web.links import Links, load_secret
+from bot.web.pages import Pages
+from bot.web.passes import Passes
 from bot.web.server import Download, WebServer
+
+Clock = Callable[[], float]
+"""Tells the time, in Unix seconds."""
 
 EMBEDDED_SECONDS = 1.0
 """How often the embedded trainer is looked after."""
@@ -76,6 +87,8 @@ class Services:
     config: Config
     pictures: FileStore
     datasets: Datasets
+    arrange: Arrange
+    sharing: Sharing
     intake: Intake
     captions: Captions
     bulk: Bulk
@@ -92,6 +105,8 @@ class Services:
     job_drawer: JobDrawer
     library: Library
     links: Links
+    passes: Passes
+    pages: Pages
     web: WebServer
     backups: Backups
     retention: Retention
@@ -122,7 +137,7 @@ class Services:
             await services.retention.at_start()
             await services.outbox.start()
             await services.thread_posts.at_start(reading=config.intake.message_content)
-            await services.web.start(services.links)
+            await services.web.start(services.links, services.pages)
         except BaseException:
             await store.close()
             raise
@@ -156,6 +171,7 @@ class _Jobs:
     library: Library
     web: WebServer
     links: Links
+    passes: Passes
     drawer: JobDrawer
     watch: TrainerWatch
     embedded: tuple[EmbeddedTrainer, ...]
@@ -177,13 +193,14 @@ def _build_jobs(store: Store, config: Config, clock: Callable[[], float], poster
         library=library,
         web=web,
         links=links,
+        passes=Passes(secret, config.web.page_hours, web.base_url, clock, public=public),
         drawer=JobDrawer(store, queue, runner, library, links, poster),
         watch=TrainerWatch(store, runner, clock),
         embedded=_embedded(config, runner),
     )
 
 
-def _build_checks(store: Store, pictures: FileStore, config: Config, clock: Callable[[], float]) -> Checks:
+def _build_checks(store: Store, pictures: FileStore, config: Config, clock: Clock) -> Checks:
     painter = Painter()
     quality, crops = Quality(store, pictures, config, painter, clock), Crops(store, pictures, config, painter)
     return Checks(Measurer(), quality, crops, ReportDrawer(quality, crops))
@@ -198,9 +215,7 @@ def _drawers(drawer: DatasetDrawer, jobs: _Jobs, checks: Checks) -> Mapping[Card
     }
 
 
-def _build(
-    store: Store, config: Config, client: discord.Client, clock: Callable[[], float], poster: Poster
-) -> Services:
+def _build(store: Store, config: Config, client: discord.Client, clock: Clock, poster: Poster) -> Services:
     jobs = _build_jobs(store, config, clock, poster)
     pictures = FileStore(config.paths.pictures)
     tagger = Tagger(config.tagger)
@@ -216,7 +231,9 @@ def _build(
     new_pictures = Measuring(store, pictures, checks.measurer, drawing.wake, clock)
     measuring = Loop("measures", new_pictures.measure_all, MEASURE_SECONDS)
     threads = Threads(client, store, datasets, drawing.wake)
-    posts = Posts(intake, _both(captioning.wake, measuring.wake), drawing.wake)
+    wake_new = _both(captioning.wake, measuring.wake)
+    posts = Posts(store, intake, _unpack(intake, config), wake_new, drawing.wake)
+    desk = Desk(store, intake, captions, config.intake, wake_new, drawing.wake, posts.under_way)
     retention = Retention(store, config, pictures, clock)
     backups = Backups(store, config.paths.backups, clock)
     return Services(
@@ -224,6 +241,8 @@ def _build(
         config=config,
         pictures=pictures,
         datasets=datasets,
+        arrange=Arrange(store, pictures, config.intake, captioning.wake, drawing.wake, clock),
+        sharing=Sharing(store, drawing.wake, clock),
         intake=intake,
         captions=captions,
         bulk=Bulk.build(store, pictures, tagger, config.tagger, clock),
@@ -240,6 +259,8 @@ def _build(
         job_drawer=jobs.drawer,
         library=jobs.library,
         links=jobs.links,
+        passes=jobs.passes,
+        pages=Pages(desk, pictures, jobs.passes, Limits()),
         web=jobs.web,
         backups=backups,
         retention=retention,
@@ -260,6 +281,10 @@ def _both(one: Callable[[], None], other: Callable[[], None]) -> Callable[[], No
         other()
 
     return wake
+
+
+def _unpack(intake: Intake, config: Config) -> Unpack:
+    return Unpack(intake, Unzipper(config.intake.max_file_bytes), config.intake)
 
 
 def _loops(config: Config, jobs: _Jobs, outbox: Outbox, datasets: Datasets, threads: Threads) -> list[Loop]:

@@ -12,7 +12,7 @@ from bot.rules.bulk.captions import Captioned, Subject
 from bot.rules.bulk.operations import AddTags, RemoveTags, carry_out
 from bot.rules.caption import build_caption, clean_caption
 from bot.rules.tagging import TagOptions, caption_tags
-from bot.services.datasets import existing, owned
+from bot.services.datasets import allowed, existing
 from bot.services.files import FileStore
 from bot.services.tag_options import cut_of, options_of
 from bot.store import pictures
@@ -97,13 +97,13 @@ class Captions:
             return await _existing_picture(tx, picture_id)
 
     async def edit(self, picture_id: int, user_id: int, text: str, revision: int) -> Picture:
-        """Store the owner's caption, cleaned, on top of `revision`; durable on return.
+        """Store a caption of the owner or a helper, cleaned, on top of `revision`; durable on return.
 
         Raises NotFound, NotYours, and Refused with the newer caption when somebody edited in between.
         """
         async with self._store.transaction() as tx:
             picture = await _existing_picture(tx, picture_id)
-            dataset = await owned(tx, picture.dataset_id, user_id)
+            dataset = await allowed(tx, picture.dataset_id, user_id, "edit")
             caption = clean_caption(text, dataset.trigger, dataset.class_word)
             edited = await pictures.write_edit(tx, picture_id, caption, revision)
             if edited is None:
@@ -122,7 +122,7 @@ class Captions:
         """
         async with self._store.transaction() as tx:
             picture = await _existing_picture(tx, picture_id)
-            dataset = await owned(tx, picture.dataset_id, user_id)
+            dataset = await allowed(tx, picture.dataset_id, user_id, "edit")
             if picture.revision != revision:
                 raise Refused("This caption was changed meanwhile, so nothing was done. Press Tags again.")
             caption, subject = picture.caption, Subject(dataset.trigger, dataset.class_word)
@@ -134,14 +134,14 @@ class Captions:
             return await pictures.write_edit(tx, picture_id, caption, revision) or picture
 
     async def remove(self, picture_id: int, user_id: int) -> Removed:
-        """Take the owner's picture out of its dataset, its file too if no other dataset holds it.
+        """Take a picture out of its dataset, its file too if no other dataset holds it.
 
         Raises NotFound or NotYours.
         """
         async with self._files.lock:
             async with self._store.transaction() as tx:
                 picture = await _existing_picture(tx, picture_id)
-                await owned(tx, picture.dataset_id, user_id)
+                await allowed(tx, picture.dataset_id, user_id, "edit")
                 await pictures.delete_picture(tx, picture_id)
                 needed = await pictures.is_referenced(tx, picture.file)
                 in_batch = len(await pictures.pictures_of_batch(tx, picture.batch_id))

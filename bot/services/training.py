@@ -18,7 +18,7 @@ from bot.rules.measures import Measures
 from bot.rules.plan import NO_TRAINER, Plan, config_for, make_plan, sample_prompts
 from bot.rules.progress import Progress
 from bot.runners.local import LocalRunner
-from bot.services.datasets import owned
+from bot.services.datasets import PUT_AWAY, owned
 from bot.services.ending import Ending, trained
 from bot.services.library import Library
 from bot.services.queue import Queue
@@ -173,6 +173,8 @@ class Training:
         dataset = await owned(tx, dataset_id, user_id)
         if dataset.state != "open" or dataset.thread_id is None:
             raise Refused("Consent is still missing. Press the button on the dataset's card first.")
+        if dataset.archived_at is not None:
+            raise Refused(PUT_AWAY)
         pictures = await pictures_of_dataset(tx, dataset_id)
         if not pictures:
             raise Refused("The dataset has no pictures yet. Add some first.")

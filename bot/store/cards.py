@@ -23,6 +23,15 @@ async def add_card(tx: Connection, kind: CardKind, ref: str | int, channel_id: i
     )
 
 
+async def add_batch_cards(tx: Connection, dataset_id: int, channel_id: int) -> None:
+    """Want a card for each batch of the dataset that holds pictures and has none (of a copy, for example)."""
+    await tx.execute(
+        "INSERT INTO card (kind, ref, channel_id) SELECT DISTINCT 'batch', CAST(batch_id AS TEXT), ? FROM picture"
+        " WHERE dataset_id = ? ON CONFLICT (kind, ref) DO NOTHING",
+        (channel_id, dataset_id),
+    )
+
+
 async def mark_dirty(tx: Connection, kind: CardKind, ref: str | int, *, urgent: bool = False) -> None:
     """What the card shows has changed; `urgent` shows it without waiting for the edit interval."""
     await tx.execute(

@@ -75,6 +75,16 @@ async def set_tag_options(tx: Connection, dataset_id: int, options: str) -> None
     await tx.execute("UPDATE dataset SET tag_options = ? WHERE id = ?", (options, dataset_id))
 
 
+async def set_name(tx: Connection, dataset_id: int, name: str) -> None:
+    """Call the dataset something else; raises sqlite3.IntegrityError when the owner has one of that name."""
+    await tx.execute("UPDATE dataset SET name = ? WHERE id = ?", (name, dataset_id))
+
+
+async def set_archived(tx: Connection, dataset_id: int, archived_at: float | None) -> None:
+    """Put the dataset away, or (None) bring it back."""
+    await tx.execute("UPDATE dataset SET archived_at = ? WHERE id = ?", (archived_at, dataset_id))
+
+
 async def set_read_until(tx: Connection, dataset_id: int, message_id: int) -> None:
     """Posts in the dataset's thread up to this message have been looked at."""
     await tx.execute("UPDATE dataset SET read_until = max(read_until, ?) WHERE id = ?", (message_id, dataset_id))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sqlite3
 from collections.abc import Iterable, Sequence
@@ -22,6 +23,8 @@ class NewPicture:
     height: int
     caption: str
     warnings: tuple[str, ...]
+    tagged: bool = False
+    """The caption came with it."""
 
 
 async def batch_by_source(tx: Connection, dataset_id: int, source: str) -> Batch | None:
@@ -79,10 +82,10 @@ async def write_notes(tx: Connection, batch_id: int, sentences: Sequence[str]) -
 
 
 async def insert_picture(tx: Connection, batch: Batch, new: NewPicture) -> Picture:
-    """A new picture of the batch, not tagged yet."""
+    """A new picture of the batch."""
     rows = await tx.execute_fetchall(
-        "INSERT INTO picture (dataset_id, batch_id, file, source_sha256, file_name, width, height, caption, warnings,"
-        " added_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
+        "INSERT INTO picture (dataset_id, batch_id, file, source_sha256, file_name, width, height, caption, tagged,"
+        " warnings, added_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
         (
             batch.dataset_id,
             batch.id,
@@ -92,6 +95,7 @@ async def insert_picture(tx: Connection, batch: Batch, new: NewPicture) -> Pictu
             new.width,
             new.height,
             new.caption,
+            int(new.tagged),
             json.dumps(new.warnings, ensure_ascii=False),
             batch.added_at,
         ),
@@ -176,6 +180,22 @@ async def write_bulk(tx: Connection, picture_id: int, caption: str) -> None:
     """Store the caption a bulk edit made; the same transaction has looked at the one it replaces."""
     await tx.execute(
         "UPDATE picture SET caption = ?, tagged = 1, revision = revision + 1 WHERE id = ?", (caption, picture_id)
+    )
+
+
+async def copy_picture(tx: Connection, picture: Picture, batch: Batch) -> None:
+    """The same picture, with its caption and all that is known of it, in a batch of another dataset."""
+    place = {"id": None, "dataset_id": batch.dataset_id, "batch_id": batch.id, "added_at": batch.added_at}
+    values = {field.name: getattr(picture, field.name) for field in dataclasses.fields(picture)} | place
+    names = ", ".join(values)
+    await tx.execute(f"INSERT INTO picture ({names}) VALUES ({', '.join('?' * len(values))})", tuple(values.values()))
+
+
+async def move_picture(tx: Connection, picture_id: int, batch: Batch, caption: str) -> None:
+    """Put the picture into a batch of another dataset, under a caption that fits there."""
+    await tx.execute(
+        "UPDATE picture SET dataset_id = ?, batch_id = ?, caption = ?, revision = revision + 1 WHERE id = ?",
+        (batch.dataset_id, batch.id, caption, picture_id),
     )
 
 

@@ -13,6 +13,7 @@ from trainer.contract.spec import Kind
 JobState = Literal["queued", "running", "stopping", "finished", "stopped", "failed"]
 ACTIVE: tuple[JobState, ...] = ("queued", "running", "stopping")
 CardKind = Literal["dataset", "batch", "job", "report"]
+HelperState = Literal["asked", "active"]
 
 
 class Row:
@@ -47,6 +48,18 @@ class Dataset(Row):
     """1: trained on squares, 0: on the pictures' own shapes; None: nobody said, so as the preset has it."""
     tag_options: str = "{}"
     """JSON of the tagger options that differ from the host's."""
+    archived_at: float | None = None
+    """When it was put away; None while it is in use."""
+
+
+@dataclass(frozen=True, slots=True)
+class Helper(Row):
+    """A member whom a dataset's owner lets edit it."""
+
+    dataset_id: int
+    user_id: int
+    state: HelperState
+    added_at: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import bot
 
+FEED_BYTES = 1024 * 1024
 _PASSED = ("PATH", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH")
 
 
@@ -49,17 +50,19 @@ async def answer_once(command: Sequence[str], data: bytes, most: int, seconds: f
     try:
         async with asyncio.timeout(seconds), asyncio.TaskGroup() as group:
             answer = group.create_task(_read(process, most))
-            group.create_task(_feed(process, data))
+            group.create_task(feed(process, data))
         return answer.result()
     finally:
         await end_process(process)
 
 
-async def _feed(process: asyncio.subprocess.Process, data: bytes) -> None:
+async def feed(process: asyncio.subprocess.Process, data: bytes) -> None:
+    """Give it `data` and close its stdin; piece by piece, so that no second copy of it waits in this process."""
     pipe = input_of(process)
     with contextlib.suppress(ConnectionError):  # it died or answered without reading on
-        pipe.write(data)
-        await pipe.drain()
+        for at in range(0, len(data), FEED_BYTES):
+            pipe.write(data[at : at + FEED_BYTES])
+            await pipe.drain()
     pipe.close()
 
 

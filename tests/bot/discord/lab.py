@@ -198,6 +198,11 @@ def custom_ids(message: discord.Message, *, disabled: bool = False) -> list[str]
     ]
 
 
+def buttons(message: discord.Message) -> list[Any]:
+    """Its buttons, links among them."""
+    return [each for each in _walk(message.components) if isinstance(each, discord.Button)]
+
+
 def all_text(message: discord.Message) -> str:
     """Everything that can be read in a message."""
     shown = [message.content, *(each.content for each in _walk(message.components) if hasattr(each, "content"))]
