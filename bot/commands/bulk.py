@@ -66,28 +66,28 @@ def captions_group() -> app_commands.Group:
 @app_commands.autocomplete(dataset=autocomplete_dataset)
 async def tags(interaction: Interaction, dataset: str | None = None) -> None:
     """See which tags stand in the captions, and change them everywhere"""
-    await _show_tags(interaction, (await chosen_dataset(interaction, dataset)).id, 0)
+    await _show_tags(interaction, (await chosen_dataset(interaction, dataset, "see")).id, 0)
 
 
 @app_commands.describe(dataset="Which one, if you are not in its thread")
 @app_commands.autocomplete(dataset=autocomplete_dataset)
 async def add(interaction: Interaction, dataset: str | None = None) -> None:
     """Add tags to all captions or to some"""
-    await interaction.response.send_modal(forms.add_form((await chosen_dataset(interaction, dataset)).id))
+    await interaction.response.send_modal(forms.add_form((await chosen_dataset(interaction, dataset, "edit")).id))
 
 
 @app_commands.describe(dataset="Which one, if you are not in its thread")
 @app_commands.autocomplete(dataset=autocomplete_dataset)
 async def replace(interaction: Interaction, dataset: str | None = None) -> None:
     """Find and replace text, tags or patterns"""
-    await interaction.response.send_modal(forms.replace_form((await chosen_dataset(interaction, dataset)).id))
+    await interaction.response.send_modal(forms.replace_form((await chosen_dataset(interaction, dataset, "edit")).id))
 
 
 @app_commands.describe(dataset="Which one, if you are not in its thread")
 @app_commands.autocomplete(dataset=autocomplete_dataset)
 async def recaption(interaction: Interaction, dataset: str | None = None) -> None:
     """Let the tagger look at pictures again"""
-    await interaction.response.send_modal(forms.recaption_form((await chosen_dataset(interaction, dataset)).id))
+    await interaction.response.send_modal(forms.recaption_form((await chosen_dataset(interaction, dataset, "edit")).id))
 
 
 @app_commands.describe(
@@ -99,7 +99,7 @@ async def recaption(interaction: Interaction, dataset: str | None = None) -> Non
 @app_commands.autocomplete(dataset=autocomplete_dataset)
 async def export(interaction: Interaction, form: str = "text", dataset: str | None = None) -> None:
     """Get the captions as a file"""
-    found = await chosen_dataset(interaction, dataset)
+    found = await chosen_dataset(interaction, dataset, "see")
     await _send_file(interaction, found.id, "zip" if form == "zip" else "text")
 
 
@@ -107,7 +107,7 @@ async def export(interaction: Interaction, form: str = "text", dataset: str | No
 @app_commands.autocomplete(dataset=autocomplete_dataset)
 async def import_file(interaction: Interaction, file: discord.Attachment, dataset: str | None = None) -> None:
     """Bring captions back from a file"""
-    found = await chosen_dataset(interaction, dataset)
+    found = await chosen_dataset(interaction, dataset, "edit")
     await _import(interaction, found.id, offered(file))
 
 
@@ -115,7 +115,7 @@ async def import_file(interaction: Interaction, file: discord.Attachment, datase
 @app_commands.autocomplete(dataset=autocomplete_dataset)
 async def history(interaction: Interaction, dataset: str | None = None) -> None:
     """See what was changed in bulk, and undo it"""
-    await _show_history(interaction, (await chosen_dataset(interaction, dataset)).id, 0)
+    await _show_history(interaction, (await chosen_dataset(interaction, dataset, "see")).id, 0)
 
 
 async def _show_tags(interaction: Interaction, dataset_id: int, page: int) -> None:

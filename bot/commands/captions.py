@@ -19,7 +19,7 @@ from bot.commands.choose import autocomplete_dataset, chosen_dataset
 from bot.commands.respond import bot_of, respond, show
 from bot.errors import NotFound, Refused
 from bot.rules.bulk.captions import tag_code
-from bot.services.captions import UNCAPTIONED
+from bot.services.captions import RED_ONLY, UNCAPTIONED
 from bot.services.messages import Drawing
 from bot.store.cards import get_card, mark_dirty, set_page, set_shown
 from bot.store.pictures import batch_places
@@ -70,7 +70,7 @@ async def _filter(interaction: Interaction, batch_id: int, shows: str) -> None:
     """Show other pictures of the batch, from the first on."""
     services = bot_of(interaction).services
     page = await services.captions.page(batch_id, 0)
-    await services.datasets.owned(page.dataset.id, interaction.user.id)
+    await services.datasets.allowed(page.dataset.id, interaction.user.id, "see")
     async with services.store.transaction() as tx:
         await set_shown(tx, "batch", batch_id, shows)
     await _redraw(interaction, batch_id)
@@ -80,6 +80,10 @@ async def _show_bare(interaction: Interaction, parts: list[str]) -> None:
     await _filter(interaction, int(parts[0]), UNCAPTIONED)
 
 
+async def _show_red(interaction: Interaction, parts: list[str]) -> None:
+    await _filter(interaction, int(parts[0]), RED_ONLY)
+
+
 async def _show_all(interaction: Interaction, parts: list[str]) -> None:
     await _filter(interaction, int(parts[0]), "")
 
@@ -87,7 +91,7 @@ async def _show_all(interaction: Interaction, parts: list[str]) -> None:
 async def _jump(interaction: Interaction, parts: list[str]) -> None:
     services = bot_of(interaction).services
     page = await services.captions.page(int(parts[0]), 0)
-    await services.datasets.owned(page.dataset.id, interaction.user.id)
+    await services.datasets.allowed(page.dataset.id, interaction.user.id, "see")
     await interaction.response.send_modal(jump_form(int(parts[0])))
 
 
@@ -99,7 +103,7 @@ async def _jumped(interaction: Interaction, parts: list[str]) -> None:
         raise Refused("Write the picture's number, as behind # on its card.")
     batch_id, place = await services.captions.find(here, int(wanted))
     page = await services.captions.page(batch_id, place)
-    await services.datasets.owned(page.dataset.id, interaction.user.id)
+    await services.datasets.allowed(page.dataset.id, interaction.user.id, "see")
     async with services.store.transaction() as tx:
         await set_shown(tx, "batch", batch_id, "")
         await set_page(tx, "batch", batch_id, place)
@@ -127,7 +131,7 @@ async def _tags_of(interaction: Interaction, picture_id: int) -> Drawing:
 async def _kept_tags(interaction: Interaction, parts: list[str]) -> None:
     """Of a part of the caption's tags only the chosen ones stay."""
     picture = await bot_of(interaction).services.captions.get(int(parts[0]))
-    dataset = await bot_of(interaction).services.datasets.owned(picture.dataset_id, interaction.user.id)
+    dataset = await bot_of(interaction).services.datasets.allowed(picture.dataset_id, interaction.user.id, "edit")
     if picture.revision != int(parts[1]):
         raise Refused("This caption was changed meanwhile, so nothing was done. Press Tags again.")
     offered = tag_parts(dataset, picture)[int(parts[2])]
@@ -214,6 +218,7 @@ ACTIONS: MappingProxyType[str, Action] = MappingProxyType(
         "cap-remove": _remove,
         "cap-remove-yes": _confirmed_remove,
         "cap-bare": _show_bare,
+        "cap-red": _show_red,
         "cap-all": _show_all,
         "cap-jump": _jump,
         "cap-tags": _tags,

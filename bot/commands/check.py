@@ -13,7 +13,7 @@ from bot.cards.parts import upload
 from bot.cards.report import dropped_text, undone_text
 from bot.commands.actions import Action, values_of
 from bot.commands.choose import autocomplete_dataset, chosen_dataset
-from bot.commands.respond import bot_of, respond
+from bot.commands.respond import bot_of, respond, show, taking_time
 from bot.errors import NotFound
 from bot.rules.crop import MOVES
 from bot.services.messages import Drawing
@@ -26,7 +26,7 @@ Interaction = discord.Interaction[Any]
 @app_commands.autocomplete(dataset=autocomplete_dataset)
 async def check(interaction: Interaction, dataset: str | None = None) -> None:
     """See what is wrong with the pictures, and mend it"""
-    await _check(interaction, (await chosen_dataset(interaction, dataset)).id)
+    await _check(interaction, (await chosen_dataset(interaction, dataset, "see")).id)
 
 
 async def _pressed_check(interaction: Interaction, parts: list[str]) -> None:
@@ -57,7 +57,7 @@ async def _undo(interaction: Interaction, parts: list[str]) -> None:
 
 
 async def _page(interaction: Interaction, parts: list[str]) -> None:
-    """Show another page; everybody in the thread sees the same one, so only the owner turns it."""
+    """Show another page; everybody in the thread sees the same one, so only those who work on it turn it."""
     services = bot_of(interaction).services
     dataset_id = int(parts[0])
     await services.checks.quality.turn(dataset_id, interaction.user.id, int(parts[1]))
@@ -69,12 +69,20 @@ async def _page(interaction: Interaction, parts: list[str]) -> None:
 
 
 async def _open_crops(interaction: Interaction, parts: list[str]) -> None:
-    """The squares for the owner alone: the thread stays quiet while they are tried."""
+    """The squares for who asked alone: the thread stays quiet while they are tried."""
     services = bot_of(interaction).services
     view = await services.checks.crops.all(int(parts[0]), interaction.user.id)
     await interaction.response.defer(ephemeral=True, thinking=True)
     drawing = cuts_card(view, await services.checks.crops.sheet(view))
     await interaction.followup.send(view=drawing.view, files=[upload(file) for file in drawing.files], ephemeral=True)
+
+
+async def _open_crop(interaction: Interaction, parts: list[str]) -> None:
+    """One picture's square, from the card that shows the picture."""
+    crops = bot_of(interaction).services.checks.crops
+    view = await crops.one(int(parts[0]), interaction.user.id)
+    await taking_time(interaction)
+    await show(interaction, cut_card(view, await crops.pair(view.cut)))
 
 
 async def _all(interaction: Interaction, parts: list[str]) -> None:
@@ -140,6 +148,7 @@ ACTIONS: MappingProxyType[str, Action] = MappingProxyType(
         "report-undo": _undo,
         "report-page": _page,
         "report-crop": _open_crops,
+        "crop-open": _open_crop,
         "crop-all": _all,
         "crop-use": _use,
         "crop-pick": _picked,

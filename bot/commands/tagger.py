@@ -23,7 +23,7 @@ Interaction = discord.Interaction[Any]
 @app_commands.autocomplete(dataset=autocomplete_dataset)
 async def options(interaction: Interaction, dataset: str | None = None) -> None:
     """Choose how the tagger writes captions"""
-    await show_options(interaction, await chosen_dataset(interaction, dataset))
+    await show_options(interaction, await chosen_dataset(interaction, dataset, "edit"))
 
 
 async def show_options(interaction: Interaction, dataset: Dataset) -> None:
@@ -33,13 +33,13 @@ async def show_options(interaction: Interaction, dataset: Dataset) -> None:
 
 
 async def _words(interaction: Interaction, parts: list[str]) -> None:
-    dataset = await _owned(interaction, parts)
+    dataset = await _editable(interaction, parts)
     now = options_of(dataset, bot_of(interaction).config.tagger)
     await interaction.response.send_modal(cards.words_form(dataset.id, now))
 
 
 async def _model(interaction: Interaction, parts: list[str]) -> None:
-    dataset = await _owned(interaction, parts)
+    dataset = await _editable(interaction, parts)
     host = bot_of(interaction).config.tagger
     await interaction.response.send_modal(
         cards.model_form(dataset.id, options_of(dataset, host), host.models, host.model)
@@ -76,16 +76,16 @@ async def _model_chosen(interaction: Interaction, parts: list[str]) -> None:
 async def _reset(interaction: Interaction, parts: list[str]) -> None:
     services = bot_of(interaction).services
     await services.bulk.settings.reset(int(parts[0]), interaction.user.id)
-    await show_options(interaction, await _owned(interaction, parts))
+    await show_options(interaction, await _editable(interaction, parts))
 
 
 async def _change(interaction: Interaction, parts: list[str], **values: Any) -> None:
     await bot_of(interaction).services.bulk.settings.change(int(parts[0]), interaction.user.id, **values)
-    await show_options(interaction, await _owned(interaction, parts))
+    await show_options(interaction, await _editable(interaction, parts))
 
 
-async def _owned(interaction: Interaction, parts: list[str]) -> Dataset:
-    return await bot_of(interaction).services.datasets.owned(int(parts[0]), interaction.user.id)
+async def _editable(interaction: Interaction, parts: list[str]) -> Dataset:
+    return await bot_of(interaction).services.datasets.allowed(int(parts[0]), interaction.user.id, "edit")
 
 
 ACTIONS: MappingProxyType[str, Action] = MappingProxyType(

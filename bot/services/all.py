@@ -241,7 +241,7 @@ def _build(store: Store, config: Config, client: discord.Client, clock: Clock, p
         config=config,
         pictures=pictures,
         datasets=datasets,
-        arrange=Arrange(store, pictures, config.intake, captioning.wake, drawing.wake, clock),
+        arrange=Arrange(store, pictures, config.intake, wake_new, drawing.wake, clock),
         sharing=Sharing(store, drawing.wake, clock),
         intake=intake,
         captions=captions,

@@ -55,14 +55,14 @@ class Arrange:
         store: Store,
         files: FileStore,
         limits: IntakeConfig,
-        wake_captions: Callable[[], None],
+        wake_pictures: Callable[[], None],
         wake_cards: Callable[[], None],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._files = files
         self._limits = limits
-        self._wake_captions = wake_captions
+        self._wake_pictures = wake_pictures
         self._wake_cards = wake_cards
         self._clock = clock
 
@@ -121,6 +121,7 @@ class Arrange:
         )
         async with self._files.lock, self._store.transaction() as tx:
             made = await rows.insert_dataset(tx, new, "open", now)
+            await rows.copy_options(tx, dataset_id, made.id)
             if plan.attestation is not None:
                 await rows.insert_consent(tx, made.id, user_id, plan.attestation, now)
             found = await pictures.pictures_of_dataset(tx, dataset_id)
@@ -128,7 +129,7 @@ class Arrange:
                 batch = await pictures.insert_batch(tx, made.id, user_id, now, f"copy:{dataset_id}")
                 for picture in found:
                     await pictures.copy_picture(tx, picture, batch)
-        self._wake_captions()
+        self._wake_pictures()
         return made
 
     async def plan_merge(self, target_id: int, source_id: int, user_id: int) -> MergePlan:
@@ -158,6 +159,8 @@ class Arrange:
                 await add_card(tx, "batch", batch.id, plan.target.thread_id)
             for each in (source_id, target_id):
                 await mark_dirty(tx, "dataset", each, urgent=True)
+                await mark_dirty(tx, "report", each)
+        self._wake_pictures()
         self._wake_cards()
         return plan
 

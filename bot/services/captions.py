@@ -11,11 +11,14 @@ from bot.errors import NotFound, Refused
 from bot.rules.bulk.captions import Captioned, Subject
 from bot.rules.bulk.operations import AddTags, RemoveTags, carry_out
 from bot.rules.caption import build_caption, clean_caption
+from bot.rules.quality import Level
 from bot.rules.tagging import TagOptions, caption_tags
 from bot.services.datasets import allowed, existing
 from bot.services.files import FileStore
 from bot.services.tag_options import cut_of, options_of
+from bot.services.verdicts import judged
 from bot.store import pictures
+from bot.store.cards import mark_dirty
 from bot.store.database import Connection, Store
 from bot.store.rows import Dataset, Picture
 from bot.vision.tagger import CHUNK, Tagger
@@ -25,6 +28,8 @@ log = logging.getLogger(__name__)
 
 UNCAPTIONED = "uncaptioned"
 """What a pager shows when it leaves out the pictures that have a caption."""
+RED_ONLY = "red"
+"""What a pager shows when it leaves out the pictures that may stay, as the report sees it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +47,10 @@ class PageView:
     """Sentences on what is wrong with the picture or its caption."""
     uncaptioned: int = 0
     """Pictures of the batch whose caption is only trigger and class word."""
-    filtered: bool = False
-    """The pages are those pictures only."""
+    red: int = 0
+    """Pictures of the batch that are better dropped, as far as they were measured."""
+    shows: str = ""
+    """The pages are only those pictures: UNCAPTIONED or RED_ONLY."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,19 +74,31 @@ class Captions:
     async def page(self, batch_id: int, index: int, shows: str = "") -> PageView:
         """The batch's page nearest to `index`; raises NotFound when the batch holds no picture any more.
 
-        With `shows` as `uncaptioned` the pages are of pictures without a caption, as long as there are any.
+        With `shows` the pages are only of pictures without a caption, or of red ones, as long as there are any.
         """
         async with self._store.transaction() as tx:
             dataset = await self._dataset_of_batch(tx, batch_id)
             found = await pictures.pictures_of_batch(tx, batch_id)
             if not found:
                 raise NotFound("All pictures of this batch were removed.")
-            bare = [each for each in found if is_bare(dataset, each)]
-            shown = bare if shows == UNCAPTIONED and bare else found
+            why = await _better_dropped(tx, dataset)
+            parts = {UNCAPTIONED: [each for each in found if is_bare(dataset, each)]}
+            parts[RED_ONLY] = [each for each in found if each.id in why]
+            shown = parts.get(shows) or found
             index = max(0, min(index, len(shown) - 1))
             picture = shown[index]
             number = await pictures.number_of(tx, picture)
-        return PageView(dataset, picture, index, len(shown), number, _problems(picture), len(bare), shown is bare)
+        return PageView(
+            dataset=dataset,
+            picture=picture,
+            index=index,
+            total=len(shown),
+            number=number,
+            problems=_problems(picture, why.get(picture.id, "")),
+            uncaptioned=len(parts[UNCAPTIONED]),
+            red=len(parts[RED_ONLY]),
+            shows=shows if parts.get(shows) else "",
+        )
 
     async def find(self, batch_id: int, number: int) -> tuple[int, int]:
         """Batch and page of the picture with this number in the batch's dataset; raises NotFound, and Refused."""
@@ -143,6 +162,7 @@ class Captions:
                 picture = await _existing_picture(tx, picture_id)
                 await allowed(tx, picture.dataset_id, user_id, "edit")
                 await pictures.delete_picture(tx, picture_id)
+                await mark_dirty(tx, "report", picture.dataset_id)
                 needed = await pictures.is_referenced(tx, picture.file)
                 in_batch = len(await pictures.pictures_of_batch(tx, picture.batch_id))
                 in_dataset = await pictures.count_pictures(tx, picture.dataset_id)
@@ -196,9 +216,15 @@ async def _existing_picture(tx: Connection, picture_id: int) -> Picture:
     return picture
 
 
-def _problems(picture: Picture) -> tuple[str, ...]:
+async def _better_dropped(tx: Connection, dataset: Dataset) -> dict[int, str]:
+    """Of the dataset's red pictures, by id: why."""
+    seen = await judged(tx, dataset, await pictures.pictures_of_dataset(tx, dataset.id))
+    return {each.picture_id: each.verdict.sentence for each in seen if each.verdict.level is Level.RED}
+
+
+def _problems(picture: Picture, why_red: str) -> tuple[str, ...]:
     waiting = () if picture.tagged else ("The caption has no tags yet; you can write them yourself.",)
-    return (*picture.warning_list, *waiting)
+    return (*((why_red,) if why_red else picture.warning_list), *waiting)
 
 
 def is_bare(dataset: Dataset, picture: Picture) -> bool:

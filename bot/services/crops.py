@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from bot.config import Config
 from bot.errors import NotFound
 from bot.rules import crop
+from bot.rules.access import Deed
 from bot.rules.crop import Move
 from bot.rules.measures import Box
-from bot.services.datasets import existing, owned
+from bot.services.datasets import allowed, existing
 from bot.services.files import FileStore
 from bot.store import quality as rows
 from bot.store.cards import mark_dirty
@@ -73,9 +74,9 @@ class Crops:
         self._painter = painter
 
     async def all(self, dataset_id: int, user_id: int, page: int = 0) -> CutsView:
-        """The owner's squares; raises NotFound (also when there are no pictures), NotYours."""
+        """The dataset's squares; raises NotFound (also when there are no pictures), NotYours."""
         async with self._store.transaction() as tx:
-            dataset = await owned(tx, dataset_id, user_id)
+            dataset = await allowed(tx, dataset_id, user_id, "see")
             cuts = await _cuts(tx, dataset)
         if not cuts:
             raise NotFound("There are no pictures yet. Add some first.")
@@ -90,14 +91,14 @@ class Crops:
             return {cut.picture.id: cut.box for cut in await _cuts(tx, await existing(tx, dataset_id))}
 
     async def one(self, picture_id: int, user_id: int) -> CutView:
-        """The square of one of the owner's pictures; raises NotFound, NotYours."""
+        """The square of one picture; raises NotFound, NotYours."""
         async with self._store.transaction() as tx:
-            return await self._one(tx, picture_id, user_id)
+            return await self._one(tx, picture_id, user_id, "see")
 
     async def move(self, picture_id: int, user_id: int, move: Move) -> bool:
         """Move the square; whether there was room to. Raises NotFound, NotYours."""
         async with self._store.transaction() as tx:
-            cut = (await self._one(tx, picture_id, user_id)).cut
+            cut = (await self._one(tx, picture_id, user_id, "edit")).cut
             box = crop.moved(cut.box, move, cut.picture.width, cut.picture.height)
             if box == cut.box:
                 return False
@@ -108,14 +109,14 @@ class Crops:
     async def reset(self, picture_id: int, user_id: int) -> None:
         """Back to the suggested square; raises NotFound, NotYours."""
         async with self._store.transaction() as tx:
-            view = await self._one(tx, picture_id, user_id)
+            view = await self._one(tx, picture_id, user_id, "edit")
             await rows.set_focus(tx, picture_id, None)
             await mark_dirty(tx, "report", view.dataset.id)
 
     async def use(self, dataset_id: int, user_id: int, *, square: bool) -> Dataset:
         """Train the dataset on squares, or on the pictures' own shapes; raises NotFound, NotYours."""
         async with self._store.transaction() as tx:
-            await owned(tx, dataset_id, user_id)
+            await allowed(tx, dataset_id, user_id, "edit")
             await rows.set_square(tx, dataset_id, square)
             await mark_dirty(tx, "report", dataset_id, urgent=True)
             return await existing(tx, dataset_id)
@@ -131,11 +132,11 @@ class Crops:
         """JPEG of a picture before and after. Raises MeasureError."""
         return await self._painter.pair(self._files.path(cut.picture.file), cut.box)
 
-    async def _one(self, tx: Connection, picture_id: int, user_id: int) -> CutView:
+    async def _one(self, tx: Connection, picture_id: int, user_id: int, deed: Deed) -> CutView:
         picture = await picture_by_id(tx, picture_id)
         if picture is None:
             raise NotFound("This picture was removed.")
-        dataset = await owned(tx, picture.dataset_id, user_id)
+        dataset = await allowed(tx, picture.dataset_id, user_id, deed)
         cuts = await _cuts(tx, dataset)
         place = next(place for place, cut in enumerate(cuts) if cut.picture.id == picture_id)
         return CutView(

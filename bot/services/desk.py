@@ -5,17 +5,19 @@ The same services and rules as in Discord; the cards there follow what is done h
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from bot.config import IntakeConfig
 from bot.errors import NotFound, Refused
 from bot.rules.access import Role, role_of
+from bot.rules.quality import Verdict
 from bot.services.captions import Captions
 from bot.services.datasets import allowed
 from bot.services.intake import BatchReport, Incoming, Intake
 from bot.services.posts import growing
 from bot.services.under_way import UnderWay
+from bot.services.verdicts import judged
 from bot.store import pictures
 from bot.store.cards import mark_dirty
 from bot.store.database import Store
@@ -30,6 +32,8 @@ class Sheet:
     dataset: Dataset
     role: Role
     pictures: tuple[Picture, ...]
+    verdicts: Mapping[int, Verdict]
+    """What the report says, by picture id, of those that were measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,8 @@ class Desk:
             dataset = await allowed(tx, dataset_id, user_id, "see")
             role = role_of(dataset, user_id, await helper_of(tx, dataset_id, user_id))
             found = await pictures.pictures_of_dataset(tx, dataset_id)
-        return Sheet(dataset, role, tuple(found))
+            seen = await judged(tx, dataset, found)
+        return Sheet(dataset, role, tuple(found), {each.picture_id: each.verdict for each in seen})
 
     async def may_add(self, dataset_id: int, user_id: int) -> None:
         """Raises what `add` would raise before a file has come in: NotFound, NotYours, Refused."""

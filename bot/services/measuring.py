@@ -9,7 +9,7 @@ from collections.abc import Callable
 from bot.errors import MeasureError
 from bot.services.files import FileStore
 from bot.store import quality as rows
-from bot.store.cards import add_card, get_card, mark_dirty, move_to_end
+from bot.store.cards import add_card, get_card, mark_batches_dirty, mark_dirty, move_to_end
 from bot.store.database import Connection, Store
 from bot.store.pictures import batch_places, pictures_of_dataset
 from bot.store.rows import Dataset
@@ -51,6 +51,7 @@ class Measuring:
                 await self._compare(dataset.id)
                 async with self._store.transaction() as tx:
                     await self._want_card(tx, dataset)
+                    await mark_batches_dirty(tx, dataset.id)  # their pagers know which pictures are red
                 self._wake_cards()
         except MeasureError as error:
             log.error("the report waits: %s Next try in %.0f s", error, RETRY_SECONDS)
@@ -78,7 +79,7 @@ class Measuring:
             old = {key: known[key] for key in done if key in known}
             pairs = await self._measurer.compare({key: known[key] for key in new if key in known}, old)
             async with self._store.transaction() as tx:
-                await rows.write_compared(tx, new, pairs)
+                await rows.write_compared(tx, dataset_id, new, pairs)
             done += new
 
     async def _want_card(self, tx: Connection, dataset: Dataset) -> None:

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from bot.config import Config
 from bot.errors import Refused
-from bot.rules.measures import Alike, Box, Measures
-from bot.rules.quality import Level, Twin, faces_seen, verdict
+from bot.rules.measures import Box
+from bot.rules.quality import Level
 from bot.rules.report import Group, Seen, advice, groups
-from bot.services.datasets import existing, owned
+from bot.services.datasets import allowed, existing
 from bot.services.files import FileStore
+from bot.services.verdicts import judged
 from bot.store import quality as rows
-from bot.store.cards import add_card, get_card, mark_dirty, move_to_end, set_page
+from bot.store.cards import add_card, get_card, mark_batches_dirty, mark_dirty, move_to_end, set_page
 from bot.store.database import Connection, Store
 from bot.store.pictures import count_pictures, pictures_of_dataset
 from bot.store.quality import Drop
-from bot.store.rows import Dataset, Picture
+from bot.store.rows import Dataset
 from bot.vision.painter import Cell, Painter
 
 PAGE = 30
@@ -74,12 +75,10 @@ class Quality:
         async with self._store.transaction() as tx:
             dataset = await existing(tx, dataset_id)
             pictures = await pictures_of_dataset(tx, dataset_id)
-            measures = await rows.measures_of(tx, dataset_id)
-            twins = await rows.twins_of(tx, dataset_id)
+            seen = await judged(tx, dataset, pictures)
             waiting = await rows.count_unmeasured(tx, dataset_id)
             last_drop = await rows.last_drop(tx, dataset_id)
             card = await get_card(tx, "report", dataset_id)
-        seen = _seen(dataset, pictures, measures, twins)
         pages = max(1, -(-len(pictures) // PAGE))
         config = self._config.training
         batch_size = config.config_for(config.preset_for(dataset.kind)).batch_size
@@ -110,7 +109,7 @@ class Quality:
     async def check(self, dataset_id: int, user_id: int) -> Dataset:
         """Bring the report to the end of its thread; raises NotFound, NotYours, Refused."""
         async with self._store.transaction() as tx:
-            dataset = await owned(tx, dataset_id, user_id)
+            dataset = await allowed(tx, dataset_id, user_id, "see")
             if dataset.thread_id is None:
                 raise Refused("This dataset has no thread yet: /dataset show makes one.")
             if not await count_pictures(tx, dataset_id):
@@ -122,7 +121,7 @@ class Quality:
     async def turn(self, dataset_id: int, user_id: int, page: int) -> None:
         """Show another page of the contact sheet; raises NotFound, NotYours."""
         async with self._store.transaction() as tx:
-            await owned(tx, dataset_id, user_id)
+            await allowed(tx, dataset_id, user_id, "see")
             await set_page(tx, "report", dataset_id, page)
 
     async def drop_red(self, dataset_id: int, user_id: int, digest: str) -> int:
@@ -132,7 +131,7 @@ class Quality:
         """
         report = await self.look(dataset_id)
         async with self._store.transaction() as tx:
-            await owned(tx, dataset_id, user_id)
+            await allowed(tx, dataset_id, user_id, "edit")
             if digest != report.red_digest or not report.red:
                 raise Refused("The report has changed meanwhile. Look at it once more, then press again.")
             red = {each.picture_id for each in report.red}
@@ -147,7 +146,7 @@ class Quality:
         Raises NotFound, NotYours, Refused (nothing to undo, or no room).
         """
         async with self._store.transaction() as tx:
-            await owned(tx, dataset_id, user_id)
+            await allowed(tx, dataset_id, user_id, "edit")
             last = await rows.last_drop(tx, dataset_id)
             if last is None:
                 raise Refused("There is nothing to bring back any more.")
@@ -162,48 +161,4 @@ class Quality:
         """Every card that shows the dataset's pictures."""
         await mark_dirty(tx, "report", dataset_id, urgent=True)
         await mark_dirty(tx, "dataset", dataset_id, urgent=True)
-        await tx.execute(
-            "UPDATE card SET dirty = dirty + 1, urgent = 1 WHERE kind = 'batch'"
-            " AND ref IN (SELECT CAST(id AS TEXT) FROM batch WHERE dataset_id = ?)",
-            (dataset_id,),
-        )
-
-
-def _seen(
-    dataset: Dataset, pictures: Sequence[Picture], measures: Mapping[int, Measures | None], twins: Sequence[Alike]
-) -> list[Seen]:
-    """The pictures that were measured, judged; numbers are their places in the dataset."""
-    numbers = {picture.id: number for number, picture in enumerate(pictures, 1)}
-    by_id = {picture.id: picture for picture in pictures}
-    seen = faces_seen([each for each in measures.values() if each is not None])
-    found: dict[int, list[Twin]] = {}
-    for pair in twins:
-        if pair.first in by_id and pair.second in by_id:
-            first, second = by_id[pair.first], by_id[pair.second]
-            first_better = _worth(first, measures) >= _worth(second, measures)
-            for mine, other, worse in ((first, second, not first_better), (second, first, first_better)):
-                found.setdefault(mine.id, []).append(Twin(numbers[other.id], pair.likeness, pair.mirrored, worse))
-    return [
-        Seen(
-            picture_id=picture.id,
-            number=numbers[picture.id],
-            verdict=verdict(
-                dataset.kind,
-                picture.width,
-                picture.height,
-                measures[picture.id],
-                found.get(picture.id, ()),
-                faces_seen=seen,
-            ),
-            measures=measures[picture.id],
-            has_trigger=dataset.trigger in picture.caption.lower(),
-        )
-        for picture in pictures
-        if picture.id in measures
-    ]
-
-
-def _worth(picture: Picture, measures: Mapping[int, Measures | None]) -> tuple[int, float, int]:
-    """Of two alike pictures the larger is kept, then the sharper, then the one that came first."""
-    known = measures.get(picture.id)
-    return picture.width * picture.height, known.sharpness if known else 0.0, -picture.id
+        await mark_batches_dirty(tx, dataset_id, urgent=True)

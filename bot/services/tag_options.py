@@ -1,4 +1,4 @@
-"""A dataset's tagger options: the host's, what fits the kind, and what its owner chose."""
+"""A dataset's tagger options: the host's, what fits the kind, and what its owner or a helper chose."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from bot.config import TaggerConfig
 from bot.errors import Refused
 from bot.rules.tagging import TagOptions
-from bot.services.datasets import owned
+from bot.services.datasets import allowed
 from bot.store.database import Store
 from bot.store.datasets import set_tag_options
 from bot.store.rows import Dataset
@@ -57,7 +57,7 @@ class TagSettings:
         if values.get("model", "") not in ("", *self.host.models):
             raise Refused("This tagger is not offered here. Choose one of the list; the host can add others.")
         async with self._store.transaction() as tx:
-            dataset = await owned(tx, dataset_id, user_id)
+            dataset = await allowed(tx, dataset_id, user_id, "edit")
             options = dataclasses.replace(options_of(dataset, self.host), **values)
             usual = dataclasses.asdict(default_options(dataset, self.host))
             own = {key: value for key, value in dataclasses.asdict(options).items() if value != usual[key]}
@@ -65,9 +65,9 @@ class TagSettings:
         return options
 
     async def reset(self, dataset_id: int, user_id: int) -> TagOptions:
-        """Back to the defaults; raises NotFound or NotYours."""
+        """Back to the defaults; raises NotFound, NotYours, Refused."""
         async with self._store.transaction() as tx:
-            dataset = await owned(tx, dataset_id, user_id)
+            dataset = await allowed(tx, dataset_id, user_id, "edit")
             await set_tag_options(tx, dataset_id, "{}")
         return default_options(dataset, self.host)
 

@@ -59,11 +59,12 @@ async def edit_by_id(tx: Connection, edit_id: int) -> CaptionEdit | None:
 
 
 async def changes_of(tx: Connection, edit_id: int) -> list[Change]:
-    """Its captions, of the pictures that are still there, in the order of their numbers."""
+    """Its captions, of the pictures that are still in its dataset, in the order of their numbers."""
     rows = await tx.execute_fetchall(
         "SELECT item.picture_id, before, after, (SELECT count(*) FROM picture AS earlier"
         " WHERE earlier.dataset_id = picture.dataset_id AND earlier.id <= picture.id) AS number"
-        " FROM caption_edit_item AS item JOIN picture ON picture.id = item.picture_id"
+        " FROM caption_edit_item AS item JOIN caption_edit ON caption_edit.id = edit_id"
+        " JOIN picture ON picture.id = item.picture_id AND picture.dataset_id = caption_edit.dataset_id"
         " WHERE edit_id = ? ORDER BY item.picture_id",
         (edit_id,),
     )
@@ -85,7 +86,8 @@ async def edit_undone(tx: Connection, edit_id: int, user_id: int, now: float) ->
 async def past_edits(tx: Connection, dataset_id: int, limit: int, offset: int = 0) -> list[Past]:
     """What was done to the dataset's captions, the latest first."""
     rows = await tx.execute_fetchall(
-        "SELECT caption_edit.*, (SELECT count(*) FROM caption_edit_item WHERE edit_id = caption_edit.id) AS captions"
+        "SELECT caption_edit.*, (SELECT count(*) FROM caption_edit_item AS item JOIN picture ON picture.id = picture_id"
+        " WHERE edit_id = caption_edit.id AND picture.dataset_id = caption_edit.dataset_id) AS captions"
         " FROM caption_edit WHERE dataset_id = ? AND applied_at IS NOT NULL ORDER BY applied_at DESC, id DESC"
         " LIMIT ? OFFSET ?",
         (dataset_id, limit, offset),

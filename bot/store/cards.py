@@ -40,6 +40,15 @@ async def mark_dirty(tx: Connection, kind: CardKind, ref: str | int, *, urgent: 
     )
 
 
+async def mark_batches_dirty(tx: Connection, dataset_id: int, *, urgent: bool = False) -> None:
+    """What the cards of all the dataset's batches show has changed."""
+    await tx.execute(
+        "UPDATE card SET dirty = dirty + 1, urgent = max(urgent, ?) WHERE kind = 'batch'"
+        " AND ref IN (SELECT CAST(id AS TEXT) FROM batch WHERE dataset_id = ?)",
+        (int(urgent), dataset_id),
+    )
+
+
 async def dirty_cards(tx: Connection) -> list[Card]:
     """Cards with changes nobody has drawn yet, the longest undrawn first."""
     rows = await tx.execute_fetchall(

@@ -75,6 +75,15 @@ async def set_tag_options(tx: Connection, dataset_id: int, options: str) -> None
     await tx.execute("UPDATE dataset SET tag_options = ? WHERE id = ?", (options, dataset_id))
 
 
+async def copy_options(tx: Connection, source_id: int, target_id: int) -> None:
+    """Give a dataset what was chosen for another one: how the tagger writes, and squares or own shapes."""
+    await tx.execute(
+        "UPDATE dataset SET (tag_options, square) = (SELECT tag_options, square FROM dataset WHERE id = ?)"
+        " WHERE id = ?",
+        (source_id, target_id),
+    )
+
+
 async def set_name(tx: Connection, dataset_id: int, name: str) -> None:
     """Call the dataset something else; raises sqlite3.IntegrityError when the owner has one of that name."""
     await tx.execute("UPDATE dataset SET name = ? WHERE id = ?", (name, dataset_id))

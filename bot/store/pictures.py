@@ -186,6 +186,7 @@ async def write_bulk(tx: Connection, picture_id: int, caption: str) -> None:
 async def copy_picture(tx: Connection, picture: Picture, batch: Batch) -> None:
     """The same picture, with its caption and all that is known of it, in a batch of another dataset."""
     place = {"id": None, "dataset_id": batch.dataset_id, "batch_id": batch.id, "added_at": batch.added_at}
+    place["compared"] = 0  # with the pictures of that dataset
     values = {field.name: getattr(picture, field.name) for field in dataclasses.fields(picture)} | place
     names = ", ".join(values)
     await tx.execute(f"INSERT INTO picture ({names}) VALUES ({', '.join('?' * len(values))})", tuple(values.values()))
@@ -193,8 +194,10 @@ async def copy_picture(tx: Connection, picture: Picture, batch: Batch) -> None:
 
 async def move_picture(tx: Connection, picture_id: int, batch: Batch, caption: str) -> None:
     """Put the picture into a batch of another dataset, under a caption that fits there."""
+    await tx.execute("DELETE FROM twin WHERE first = ?1 OR second = ?1", (picture_id,))
     await tx.execute(
-        "UPDATE picture SET dataset_id = ?, batch_id = ?, caption = ?, revision = revision + 1 WHERE id = ?",
+        "UPDATE picture SET dataset_id = ?, batch_id = ?, caption = ?, revision = revision + 1, compared = 0"
+        " WHERE id = ?",
         (batch.dataset_id, batch.id, caption, picture_id),
     )
 

@@ -10,6 +10,9 @@ from bot.rules.measures import VERSION, Alike, Box, Measures
 from bot.store.database import Connection
 from bot.store.rows import Dataset, Picture
 
+_EDITS = "caption_edits"
+"""Where a dropped picture's row keeps what bulk edits did to its caption; no column has that name."""
+
 
 @dataclass(frozen=True, slots=True)
 class Drop:
@@ -71,15 +74,17 @@ async def datasets_to_compare(tx: Connection) -> list[Dataset]:
     return [Dataset.of(row) for row in rows]
 
 
-async def write_compared(tx: Connection, picture_ids: Iterable[int], pairs: Iterable[Alike]) -> None:
-    """These pictures were compared with the others; pairs with a picture that is gone by now are left out."""
+async def write_compared(tx: Connection, dataset_id: int, picture_ids: Iterable[int], pairs: Iterable[Alike]) -> None:
+    """These pictures were compared with the others; what left the dataset meanwhile is left out."""
     for pair in pairs:
         await tx.execute(
             "INSERT OR REPLACE INTO twin (first, second, likeness, mirrored) SELECT ?1, ?2, ?3, ?4"
-            " WHERE (SELECT COUNT(*) FROM picture WHERE id IN (?1, ?2)) = 2",
-            (pair.first, pair.second, pair.likeness, pair.mirrored),
+            " WHERE (SELECT COUNT(*) FROM picture WHERE id IN (?1, ?2) AND dataset_id = ?5) = 2",
+            (pair.first, pair.second, pair.likeness, pair.mirrored, dataset_id),
         )
-    await tx.executemany("UPDATE picture SET compared = 1 WHERE id = ?", [(each,) for each in picture_ids])
+    await tx.executemany(
+        "UPDATE picture SET compared = 1 WHERE id = ? AND dataset_id = ?", [(each, dataset_id) for each in picture_ids]
+    )
 
 
 async def twins_of(tx: Connection, dataset_id: int) -> list[Alike]:
@@ -105,7 +110,7 @@ async def drop(tx: Connection, pictures: Sequence[Picture], user_id: int, now: f
     for picture in pictures:
         rows = list(await tx.execute_fetchall("SELECT * FROM picture WHERE id = ?", (picture.id,)))
         # Whole rows, whatever columns later versions add: an undo must lose nothing.
-        row = json.dumps(dict(rows[0]), ensure_ascii=False)
+        row = json.dumps({**dict(rows[0]), _EDITS: await _edits_of(tx, picture.id)}, ensure_ascii=False)
         await tx.execute(
             "INSERT INTO dropped (picture_id, dataset_id, file, row, dropped_by, dropped_at) VALUES (?, ?, ?, ?, ?, ?)",
             (picture.id, picture.dataset_id, picture.file, row, user_id, now),
@@ -143,9 +148,25 @@ async def bring_back(tx: Connection, dataset_id: int, drop: Drop) -> list[int]:
         )
         if cursor.rowcount == 1:
             back.append(int(row["picture_id"]))
+            await _give_back_edits(tx, int(row["picture_id"]), json.loads(row["row"]).get(_EDITS, []))
     # Only now: a measure goes with the last row of its file.
     await tx.execute("DELETE FROM dropped WHERE dataset_id = ? AND dropped_at = ?", (dataset_id, drop.dropped_at))
     return back
+
+
+async def _edits_of(tx: Connection, picture_id: int) -> list[tuple[int, str, str]]:
+    """What bulk edits did to the picture's caption: they go with its row."""
+    query = "SELECT edit_id, before, after FROM caption_edit_item WHERE picture_id = ?"
+    return [tuple(row) for row in await tx.execute_fetchall(query, (picture_id,))]
+
+
+async def _give_back_edits(tx: Connection, picture_id: int, edits: Iterable[tuple[int, str, str]]) -> None:
+    """So that a bulk edit can still be undone; one that is no longer kept is left out."""
+    await tx.executemany(
+        "INSERT INTO caption_edit_item (edit_id, picture_id, before, after)"
+        " SELECT id, ?2, ?3, ?4 FROM caption_edit WHERE id = ?1",
+        [(edit_id, picture_id, before, after) for edit_id, before, after in edits],
+    )
 
 
 async def dropped_files(tx: Connection, dataset_id: int) -> set[str]:

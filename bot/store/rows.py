@@ -225,4 +225,4 @@ class Card(Row):
     edited_at: float | None
     error: str
     shows: str = ""
-    """Of a pager: all its pictures, or `uncaptioned`."""
+    """Of a pager: all its pictures (empty), or `uncaptioned`, or `red`."""

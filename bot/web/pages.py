@@ -29,6 +29,7 @@ from bot.cards.preview import preview
 from bot.config import IntakeConfig
 from bot.errors import LoreleiError, NotFound, NotYours, Refused, StorageError
 from bot.rules.names import plain, shown_file
+from bot.rules.quality import Verdict
 from bot.services.desk import Desk, Sheet
 from bot.services.files import FileStore
 from bot.services.intake import BatchReport, Incoming
@@ -214,7 +215,7 @@ def _of_sheet(sheet: Sheet, limits: IntakeConfig) -> dict[str, Any]:
         "open": dataset.state == "open" and dataset.archived_at is None,
         "max_pictures": limits.max_pictures,
         "max_file_bytes": limits.max_file_bytes,
-        "pictures": [_of_picture(each) for each in sheet.pictures],
+        "pictures": [_of_picture(each) | _of_verdict(sheet.verdicts.get(each.id)) for each in sheet.pictures],
     }
 
 
@@ -230,6 +231,13 @@ def _of_picture(picture: Picture) -> dict[str, Any]:
         "warnings": picture.warning_list,
         "sha256": picture.source_sha256,
     }
+
+
+def _of_verdict(verdict: Verdict | None) -> dict[str, Any]:
+    """Its frame in the contact sheet, and why."""
+    if verdict is None:
+        return {}
+    return {"level": verdict.level.name.lower(), "why": _words(verdict.sentence)}
 
 
 def _of_report(report: BatchReport) -> dict[str, Any]:

@@ -12,12 +12,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bot.errors import NotFound, Refused
+from bot.rules.access import Deed
 from bot.rules.bulk.captions import Captioned, Subject, TagCount, captions_with, tag_counts
 from bot.rules.bulk.codec import from_json, to_json
 from bot.rules.bulk.operations import Change, Edit, Operation, RemoveTags, ReplacePattern, carry_out, in_sentences
 from bot.rules.bulk.selection import chosen_numbers
 from bot.services.bulk.patterns import Patterns
-from bot.services.datasets import owned
+from bot.services.datasets import allowed
 from bot.store import caption_edits as rows
 from bot.store import pictures
 from bot.store.caption_edits import NewEdit, Past
@@ -120,9 +121,9 @@ class BulkEdits:
         self._clock = clock
 
     async def captions(self, dataset_id: int, user_id: int) -> CaptionSet:
-        """The owner's captions as they are now; raises NotFound or NotYours."""
+        """The captions as they are now, for whoever may see them; raises NotFound or NotYours."""
         async with self._store.transaction() as tx:
-            return await _captions(tx, dataset_id, user_id)
+            return await _captions(tx, dataset_id, user_id, "see")
 
     async def offer(self, dataset_id: int, user_id: int, operation: Operation, notes: Sequence[str] = ()) -> Offer:
         """Work out what the operation would change and keep it; nothing is changed yet.
@@ -143,7 +144,7 @@ class BulkEdits:
             notes=notes,
         )
         async with self._store.transaction() as tx:
-            await owned(tx, dataset_id, user_id)
+            await allowed(tx, dataset_id, user_id, "edit")
             await rows.forget_edits(tx, dataset_id, self._clock() - OFFER_SECONDS, KEPT)
             stored = await rows.insert_edit(tx, new, edit.changes, self._clock())
         return Offer(stored, now.dataset, edit.changes, len(now.pictures))
@@ -151,7 +152,7 @@ class BulkEdits:
     async def look(self, edit_id: int, user_id: int) -> Offer:
         """An offer, or what was applied, again; raises NotFound or NotYours."""
         async with self._store.transaction() as tx:
-            return (await self._known(tx, edit_id, user_id))[0]
+            return (await self._known(tx, edit_id, user_id, "see"))[0]
 
     async def apply(self, edit_id: int, user_id: int) -> Applied:
         """Do what was offered, if it would still do exactly that; otherwise offer what it would do now.
@@ -160,7 +161,7 @@ class BulkEdits:
         """
         while True:
             async with self._store.transaction() as tx:
-                offer, now = await self._known(tx, edit_id, user_id)
+                offer, now = await self._known(tx, edit_id, user_id, "edit")
                 _check_open(offer.edit)
                 if now.mark == offer.edit.mark:
                     await self._write(tx, offer.dataset.id, offer.changes)
@@ -176,7 +177,7 @@ class BulkEdits:
         The undoing is an edit of its own in the history, so it can be undone too. Raises NotFound, NotYours, Refused.
         """
         async with self._store.transaction() as tx:
-            offer, now = await self._known(tx, edit_id, user_id)
+            offer, now = await self._known(tx, edit_id, user_id, "edit")
             if offer.edit.applied_at is None:
                 raise Refused("This was not applied, so there is nothing to undo.")
             if offer.edit.undone_at is not None:
@@ -200,7 +201,7 @@ class BulkEdits:
     async def history(self, dataset_id: int, user_id: int, limit: int, offset: int = 0) -> tuple[list[Past], int]:
         """Applied edits, the latest first, and how many there are; raises NotFound or NotYours."""
         async with self._store.transaction() as tx:
-            await owned(tx, dataset_id, user_id)
+            await allowed(tx, dataset_id, user_id, "see")
             return await rows.past_edits(tx, dataset_id, limit, offset), await rows.count_past(tx, dataset_id)
 
     async def _renewed(self, offer: Offer, now: CaptionSet) -> Offer:
@@ -222,11 +223,11 @@ class BulkEdits:
             operation = dataclasses.replace(operation, found=found)
         return carry_out(operation, now.captioned, now.subject)
 
-    async def _known(self, tx: Connection, edit_id: int, user_id: int) -> tuple[Offer, CaptionSet]:
+    async def _known(self, tx: Connection, edit_id: int, user_id: int, deed: Deed) -> tuple[Offer, CaptionSet]:
         edit = await rows.edit_by_id(tx, edit_id)
         if edit is None:
             raise NotFound("This edit is no longer kept. Start it anew: /captions tags")
-        now = await _captions(tx, edit.dataset_id, user_id)
+        now = await _captions(tx, edit.dataset_id, user_id, deed)
         return Offer(edit, now.dataset, tuple(await rows.changes_of(tx, edit_id)), len(now.pictures)), now
 
     async def _write(self, tx: Connection, dataset_id: int, changes: Sequence[Change]) -> None:
@@ -240,8 +241,8 @@ class BulkEdits:
         await mark_dirty(tx, "dataset", dataset_id)
 
 
-async def _captions(tx: Connection, dataset_id: int, user_id: int) -> CaptionSet:
-    dataset = await owned(tx, dataset_id, user_id)
+async def _captions(tx: Connection, dataset_id: int, user_id: int, deed: Deed) -> CaptionSet:
+    dataset = await allowed(tx, dataset_id, user_id, deed)
     return CaptionSet(dataset, tuple(await pictures.pictures_of_dataset(tx, dataset_id)))
 
 

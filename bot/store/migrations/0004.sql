@@ -1,7 +1,7 @@
 -- How the tagger writes a dataset's captions: JSON of the options that differ from the host's.
 ALTER TABLE dataset ADD COLUMN tag_options TEXT NOT NULL DEFAULT '{}';
 
--- What a pager shows of its pictures: '' all of them, or 'uncaptioned'.
+-- What a pager shows of its pictures: '' all of them, or 'uncaptioned', or 'red'.
 ALTER TABLE card ADD COLUMN shows TEXT NOT NULL DEFAULT '';
 
 -- Bulk edits of captions: offered with a diff, applied, perhaps undone. Applied ones are the dataset's history.

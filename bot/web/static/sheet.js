@@ -60,7 +60,7 @@ export class Sheet {
   }
 
   waiting() {
-    return [...this.cards.values()].some((card) => !card.picture.tagged);
+    return [...this.cards.values()].some((card) => !card.picture.tagged || !card.picture.level);
   }
 
   appear(entries) {
@@ -170,10 +170,14 @@ class PictureCard {
   }
 
   describe() {
-    const { name, width, height, warnings, tagged } = this.picture;
+    const { name, width, height, warnings, tagged, level, why } = this.picture;
     this.text.classList.toggle("changed", this.text.value !== this.picture.caption);
     this.detail.textContent = ` · ${name} · ${width}×${height}`;
-    const problems = tagged ? warnings : [...warnings, "Its tags are still being written."];
+    this.element.dataset.level = level || "";
+    this.thumb.title = level ? why : "";
+    const problems = level ? [] : [...warnings]; // the report's sentence says what the first look said, and more
+    if (level && level !== "green") problems.push(why);
+    if (!tagged) problems.push("Its tags are still being written.");
     for (const problem of problems) {
       const line = node("span", "warning");
       line.textContent = ` · ${problem}`;
@@ -207,7 +211,8 @@ class PictureCard {
     try {
       const { caption: seen, revision, id } = this.picture;
       const { value, status } = await this.sheet.api.json("PUT", `api/caption/${id}`, { text: mine, seen, revision });
-      this.picture = value;
+      const { level, why } = this.picture;
+      this.picture = { level, why, ...value }; // a caption changes nothing of the report's verdict
       if (status === 409) this.conflict(mine);
       else this.saved(mine);
     } catch (error) {

@@ -72,8 +72,8 @@ def test_the_worst_cards_stay_within_discords_limits():
         picture_tags_card(NOW, PICTURES[0]),
         picture_tags_card(NOW, PICTURES[1]),
         tag_options.options_card(DATASET, OPTIONS, WORST),
-        batch_card(BatchPage(2**53, PageView(DATASET, PICTURE, 9, 90, 99, (), 9, False), (), b"")),
-        batch_card(BatchPage(2**53, PageView(DATASET, PICTURE, 0, 9, 99, (), 9, True), (), b"")),
+        batch_card(BatchPage(2**53, PageView(DATASET, PICTURE, 9, 90, 99, (), 9, 9), (), b"")),
+        batch_card(BatchPage(2**53, PageView(DATASET, PICTURE, 0, 9, 99, (), 9, 0, "uncaptioned"), (), b"")),
     ):
         check_limits(drawing.view)
         check_selects(drawing.view)

@@ -74,7 +74,12 @@ class Lab:
         card = await until(
             lambda: next((each for each in self.cards(thread, "cap-next") if each.id not in known), None), "the card"
         )
-        return await self.until_card(thread, card.id, "solo")
+
+        def captioned() -> discord.Message | None:  # whatever its words: a person's captions leave tags out
+            message = next((each for each in thread.history() if each.id == card.id), None)
+            return message if message is not None and "no tags yet" not in all_text(message) else None
+
+        return await until(captioned, "captions on the card")
 
     async def press(self, actor: MemberActor, message: discord.Message, action: str) -> InteractionResult:
         """Press the button whose custom_id begins with `v1:<action>`."""

@@ -31,6 +31,7 @@ from tests.bot.services.conftest import (  # noqa: F401 - fixtures
     intake,
     jobs,
     rows,
+    tag_all,
     tagger,
 )
 
@@ -249,7 +250,7 @@ async def test_a_caption_is_stored_cleaned_and_a_conflict_shows_the_other(site):
 
 async def test_an_edit_does_not_overwrite_what_the_tagger_wrote_meanwhile(site, captions):  # noqa: F811
     picture = (await site.put(make_picture()))[1]["picture"]
-    await captions.tag_batch(1)
+    await tag_all(captions, 1)
     status, said = await site.edit(picture, "mine")
     assert (status, said["caption"]) == (409, "lisaxl, woman, smile")
 
