@@ -228,8 +228,7 @@ def _build(store: Store, config: Config, client: discord.Client, clock: Clock, p
     outbox = Outbox(store, poster, jobs.drawer.compose, clock)
     drawing = Loop("cards", cards.draw_due, config.progress.poll_seconds)
     captioning = Loop("captions", CaptionWriter(store, captions, drawing.wake).write_all, RETRY_SECONDS)
-    new_pictures = Measuring(store, pictures, checks.measurer, drawing.wake, clock)
-    measuring = Loop("measures", new_pictures.measure_all, MEASURE_SECONDS)
+    measuring = _measuring(store, pictures, checks, drawing, clock)
     threads = Threads(client, store, datasets, drawing.wake)
     wake_new = _both(captioning.wake, measuring.wake)
     posts = Posts(store, intake, _unpack(intake, config), wake_new, drawing.wake)
@@ -271,6 +270,11 @@ def _build(store: Store, config: Config, client: discord.Client, clock: Clock, p
         wake_quality=measuring.wake,
         wake_cards=drawing.wake,
     )
+
+
+def _measuring(store: Store, pictures: FileStore, checks: Checks, drawing: Loop, clock: Clock) -> Loop:
+    new = Measuring(store, pictures, checks.measurer, drawing.wake, clock)
+    return Loop("measures", new.measure_all, MEASURE_SECONDS)
 
 
 def _both(one: Callable[[], None], other: Callable[[], None]) -> Callable[[], None]:

@@ -130,7 +130,8 @@ class BulkEdits:
 
         Raises NotFound, NotYours, and Refused when it would change nothing, or with what is wrong with a pattern.
         """
-        now = await self.captions(dataset_id, user_id)
+        async with self._store.transaction() as tx:
+            now = await _captions(tx, dataset_id, user_id, "edit")
         edit = await self._carried_out(operation, now)
         notes = [*notes, *_notes(operation, edit, now)]
         if not edit.changes:

@@ -4,14 +4,22 @@ import inspect
 
 import pytest
 
-from bot.errors import NotYours, Refused
+from bot.errors import NotFound, NotYours, Refused
 from bot.rules.access import MAY, refusal, role_of
+from bot.rules.bulk.operations import RemoveTags
 from bot.rules.consent import ATTESTATION, HELPING, SHARING, merge_refusal
 from bot.services.arrange import Arrange
+from bot.services.bulk.all import Bulk
+from bot.services.bulk.edits import BulkEdits
+from bot.services.crops import Crops
 from bot.services.desk import Desk
+from bot.services.quality import Quality
 from bot.services.sharing import Sharing
+from bot.services.tag_options import TagSettings
 from bot.services.under_way import UnderWay
 from bot.store.rows import Helper
+from bot.vision.painter import Painter
+from bot.vision.tagger import Tagger
 from tests.bot.conftest import make_picture
 from tests.bot.services.conftest import OTHER, OWNER, incoming, rows
 
@@ -69,6 +77,79 @@ async def people(datasets, asked, sharing):
 WHO = {"owner": OWNER, "helper": HELPER, "asked": ASKED, "stranger": OTHER}
 
 
+async def ask_each(calls):
+    """Each call by each role; what is wrong with the call itself (Refused, NotFound) is no matter of who it is."""
+    for name, (allowed, call) in calls.items():
+        for role, user in sorted(WHO.items(), key=lambda pair: pair[0]):
+            try:
+                await call(user)
+                went = True
+            except NotYours:
+                went = False
+            except (Refused, NotFound):
+                went = True
+            assert went == (role in allowed), f"{name} by {role}"
+
+
+@pytest.fixture
+def quality(store, files, config) -> Quality:
+    return Quality(store, files, config, Painter(), lambda: 5000.0)
+
+
+@pytest.fixture
+def crops(store, files, config) -> Crops:
+    return Crops(store, files, config, Painter())
+
+
+@pytest.fixture
+def bulk(store, files, config) -> Bulk:
+    return Bulk.build(store, files, Tagger(config.tagger), config.tagger, lambda: 5000.0)
+
+
+async def test_checks_squares_and_bulk_edits_ask_who_it_is(people, intake, captions, quality, crops, bulk):
+    """The services of the report and of bulk editing: helpers may do all of it, others nothing."""
+    picture = (await intake.add(people.id, OWNER, "m", [incoming("a.jpg", make_picture())])).added[0]
+    await captions.edit(picture.id, OWNER, "hat", 0)
+    offer = await bulk.edits.offer(people.id, OWNER, RemoveTags(tags=("hat",)))
+    await ask_each(
+        {
+            "check": (WORKERS, lambda who: quality.check(people.id, who)),
+            "turn": (WORKERS, lambda who: quality.turn(people.id, who, 0)),
+            "drop red": (WORKERS, lambda who: quality.drop_red(people.id, who, "")),
+            "undo drop": (WORKERS, lambda who: quality.undo(people.id, who)),
+            "squares": (WORKERS, lambda who: crops.all(people.id, who)),
+            "square": (WORKERS, lambda who: crops.one(picture.id, who)),
+            "move": (WORKERS, lambda who: crops.move(picture.id, who, "closer")),
+            "reset": (WORKERS, lambda who: crops.reset(picture.id, who)),
+            "use": (WORKERS, lambda who: crops.use(people.id, who, square=True)),
+            "change tags": (WORKERS, lambda who: captions.change_tags(picture.id, who, 9, (), ())),
+            "captions": (WORKERS, lambda who: bulk.edits.captions(people.id, who)),
+            "offer": (WORKERS, lambda who: bulk.edits.offer(people.id, who, RemoveTags(tags=("hat",)))),
+            "look": (WORKERS, lambda who: bulk.edits.look(offer.edit.id, who)),
+            "apply": (WORKERS, lambda who: bulk.edits.apply(offer.edit.id, who)),
+            "undo": (WORKERS, lambda who: bulk.edits.undo(offer.edit.id, who)),
+            "history": (WORKERS, lambda who: bulk.edits.history(people.id, who, 9)),
+            "options": (WORKERS, lambda who: bulk.settings.change(people.id, who, mcut=True)),
+            "usual options": (WORKERS, lambda who: bulk.settings.reset(people.id, who)),
+            "export": (WORKERS, lambda who: bulk.files.export(people.id, who, "text")),
+        }
+    )
+
+
+async def test_what_was_put_away_is_seen_and_not_changed(people, arrange, quality, crops, bulk):
+    await arrange.put_away(people.id, OWNER, away=True)
+    assert (await bulk.edits.captions(people.id, HELPER)).pictures == ()
+    await bulk.edits.history(people.id, HELPER, 9)
+    for call in (
+        lambda: bulk.settings.reset(people.id, OWNER),
+        lambda: bulk.edits.offer(people.id, OWNER, RemoveTags(tags=("hat",))),
+        lambda: quality.undo(people.id, OWNER),
+        lambda: crops.use(people.id, OWNER, square=True),
+    ):
+        with pytest.raises(Refused, match="put away"):
+            await call()
+
+
 async def test_every_call_asks_who_it_is(people, intake, captions, datasets, sharing, arrange, desk, asked):
     """Each call that takes a member, by each role; `None` stands for: went through."""
     report = await intake.add(people.id, OWNER, "m", [incoming("a.jpg", make_picture())])
@@ -88,14 +169,7 @@ async def test_every_call_asks_who_it_is(people, intake, captions, datasets, sha
         "take out": (OWNERS_ALONE, lambda who: sharing.remove(people.id, who, 99)),
         "consent": (OWNERS_ALONE, lambda who: datasets.give_consent(people.id, who)),
     }
-    for name, (allowed, call) in calls.items():
-        for role, user in sorted(WHO.items(), key=lambda pair: pair[0]):
-            try:
-                await call(user)
-                went = True
-            except NotYours:
-                went = False
-            assert went == (role in allowed), f"{name} by {role}"
+    await ask_each(calls)
     for role in ("asked", "helper", "stranger"):
         for source, target in ((people.id, other.id), (other.id, people.id)):
             with pytest.raises(NotYours):
@@ -118,6 +192,10 @@ def test_no_call_that_takes_a_member_is_forgotten():
         Desk: {"sheet", "may_add", "add", "picture", "edit", "remove"},
         Arrange: {"rename", "put_away", "plan_copy", "copy", "plan_merge", "merge"},
         Sharing: {"circle", "invite", "agree", "remove"},
+        Quality: {"look", "sheet", "check", "turn", "drop_red", "undo"},
+        Crops: {"all", "boxes", "one", "move", "reset", "use", "sheet", "pair"},
+        BulkEdits: {"captions", "offer", "look", "apply", "undo", "history"},
+        TagSettings: {"change", "reset"},
     }
     for service, names in known.items():
         assert {name for name, _ in inspect.getmembers(service, inspect.isfunction) if name[0] != "_"} == names
