@@ -47,8 +47,8 @@ def helpers_card(circle: Circle) -> Card:
     dataset = circle.dataset
     lines = [f"<@{each.user_id}>{' · has not agreed yet' if each.state == 'asked' else ''}" for each in circle.helpers]
     head = (
-        f"## Helpers of {escaped(dataset.name)}\nThey add and remove pictures and edit captions. Training, sharing and"
-        " deleting stay with you."
+        f"## Helpers of {escaped(dataset.name)}\nThey add, check, crop and remove pictures and edit captions, also in"
+        " bulk. Training, sharing and deleting stay with you."
     )
     select = discord.ui.UserSelect[Card](
         custom_id=custom_id("helpers-set", dataset.id),

@@ -1,9 +1,10 @@
 """Who may do what with a dataset: the one table that every service and page asks.
 
-The owner may do everything. A helper works on the material: sees it, adds and removes pictures, edits captions. What
-decides over the dataset or spends the owner's turn at the GPU stays with the owner: training, sharing, copying,
-merging, renaming, putting away, deleting. One who was asked to help with a person's pictures sees nothing before
-agreeing (bot.rules.consent), and a stranger nothing at all.
+The owner may do everything. A helper works on the material: sees it, adds, checks, crops and removes pictures, edits
+captions one by one and in bulk, and chooses how the tagger writes them. What decides over the dataset or spends the
+owner's turn at the GPU stays with the owner: training, sharing, copying, merging, renaming, putting away, deleting. One
+who was asked to help with a person's pictures sees nothing before agreeing (bot.rules.consent), and a stranger nothing
+at all.
 """
 
 from __future__ import annotations
