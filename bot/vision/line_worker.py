@@ -90,7 +90,9 @@ class LineWorker:
 
 async def _line(process: asyncio.subprocess.Process, seconds: float) -> dict[str, Any]:
     try:
-        answer = json.loads(await asyncio.wait_for(output_of(process).readline(), seconds))
+        async with asyncio.timeout(seconds):  # not wait_for: before Python 3.12 it may swallow a cancellation
+            line = await output_of(process).readline()
+        answer = json.loads(line)
     except TimeoutError:
         raise WorkerFailed(f"it took longer than {seconds:.0f} seconds") from None
     except ValueError as error:

@@ -136,7 +136,8 @@ async def _ask(process: asyncio.subprocess.Process, paths: Sequence[Path], cut: 
 
 async def _answer(process: asyncio.subprocess.Process, seconds: float) -> dict[str, Any]:
     try:
-        line = await asyncio.wait_for(output_of(process).readline(), seconds)
+        async with asyncio.timeout(seconds):  # not wait_for: before Python 3.12 it may swallow a cancellation
+            line = await output_of(process).readline()
         answer = json.loads(line)
     except TimeoutError:
         raise TaggerError(f"The tagger took longer than {seconds:.0f} seconds. {_REMEDY}") from None
