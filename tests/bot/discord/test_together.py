@@ -23,6 +23,15 @@ def mirrored(data: bytes) -> bytes:
     return encoded(Image.open(io.BytesIO(data)).transpose(Image.Transpose.FLIP_LEFT_RIGHT), "PNG")
 
 
+def report(lab, thread) -> list:
+    """The report; for a moment none, while it moves to the end of the thread."""
+    return lab.cards(thread, "report-crop")[-1:]
+
+
+def labels(lab, thread) -> str:
+    return str([each.label for card in report(lab, thread) for each in buttons(card)])
+
+
 async def measured(lab):
     """Every picture is tagged, measured and compared."""
     done = "SELECT tagged AND compared AS done FROM picture"
@@ -56,11 +65,13 @@ async def test_a_helper_edits_in_bulk_checks_drops_red_and_undoes_all_of_it(lab,
     done = await remove_solo(lab, thread)
     assert all("solo" not in caption for caption in await lab.captions())
     assert "end of" in await lab.said(await lab.slash(lab.bob, thread, "dataset check"))
-    await until(lambda: "Drop 1 red" in str([b.label for b in buttons(lab.cards(thread, "report-crop")[-1])]), "red")
+    await until(lambda: "Drop 1 red" in labels(lab, thread), "red")
     said = await lab.said(await lab.press(lab.bob, await lab.card(thread, "report-crop"), "report-drop"))
     assert "1 picture dropped" in said
     await lab.until_rows("SELECT id FROM picture", lambda rows: [row["id"] for row in rows] == [1, 3])
-    await until(lambda: any("report-undo" in each for each in custom_ids(lab.cards(thread, "report-crop")[-1])), "undo")
+    await until(
+        lambda: any("report-undo" in each for each in (i for c in report(lab, thread) for i in custom_ids(c))), "undo"
+    )
     said = await lab.said(await lab.press(lab.bob, await lab.card(thread, "report-crop"), "report-undo"))
     assert "1 picture brought back" in said
     # The dropped picture's part in the bulk edit came back with it.
@@ -102,7 +113,7 @@ async def test_red_ones_alone_on_the_pager_until_they_are_gone(lab, thread):
     await lab.press(lab.bob, question.message, "cap-remove-yes")
     shown = await lab.until_card(thread, card.id, "1 / 2 · #1")
     assert not any("cap-red" in each or "cap-all" in each for each in custom_ids(shown))
-    await until(lambda: "Drop" not in str([b.label for b in buttons(lab.cards(thread, "report-crop")[-1])]), "no red")
+    await until(lambda: report(lab, thread) and "Drop" not in labels(lab, thread), "no red")
 
 
 async def test_a_copy_is_checked_anew_and_writes_captions_alike(lab, thread):
@@ -127,7 +138,7 @@ async def test_merged_pictures_are_compared_with_those_there_and_an_older_edit_l
     assert plan.moving == 3
     card = await lab.card(other, "report-crop")
     await until(
-        lambda: "the same picture twice" in all_text(lab.cards(other, "report-crop")[-1]), f"the twins on {card.id}"
+        lambda: "the same picture twice" in "".join(map(all_text, report(lab, other))), f"the twins on {card.id}"
     )
     captions = await lab.captions()
     assert all(caption.startswith("evaxl, woman, ") for caption in captions)
