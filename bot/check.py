@@ -116,7 +116,8 @@ def check_data(config: Config) -> Iterator[Finding]:
 def check_models(config: Config) -> Iterator[Finding]:
     """Base model and tagger: a path that exists, or a hub id that is or can be downloaded."""
     yield _check_model("Base model", config.training.base, ("model_index.json",), "training.base")
-    yield _check_model("Tagger", config.tagger.model, ("model.onnx", "selected_tags.csv"), "tagger.model")
+    for model, key in ((config.tagger.model, "model"), *((each, "models") for each in config.tagger.models)):
+        yield _check_model("Tagger", model, ("model.onnx", "selected_tags.csv"), f"tagger.{key}")
 
 
 def _check_model(what: str, model: str, files: tuple[str, ...], key: str) -> Finding:
@@ -166,7 +167,7 @@ def check_port(config: Config) -> Finding:
             said = f"Downloads cannot be served on {host}:{port}: {error.strerror or error}"
             return Finding("missing", said, "Change [web] port, or end the program that uses it.")
     if not config.web.reaches_members:
-        remedy = "LoRA files over Discord's limit need it: put a reverse proxy before it and set [web] public_url."
+        remedy = "Datasets' pages and large LoRA files need it: put a reverse proxy before it and set [web] public_url."
         return Finding("note", f"Downloads on {config.web.base_url}, which only this machine can reach", remedy)
     return Finding("ok", f"Downloads on {config.web.base_url}")
 

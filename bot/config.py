@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bot.errors import ConfigError
+from bot.rules.tagging import RATINGS
 from trainer.contract.config import TrainConfig
 from trainer.contract.errors import InvalidConfig, unknown_name
 from trainer.contract.presets import PRESET_OF, load_preset
@@ -86,6 +87,8 @@ class IntakeConfig:
     max_files: int = 10
     """Files taken from one message or command."""
     max_file_bytes: int = 25 * 1024 * 1024
+    max_zip_bytes: int = 100 * 1024 * 1024
+    """Of an archive of pictures; it is in memory twice while it is read."""
     max_megapixels: float = 40.0
     min_side: int = 512
     """Shorter side in pixels under which a picture is refused."""
@@ -96,12 +99,25 @@ class IntakeConfig:
 
 @dataclass(frozen=True, slots=True)
 class TaggerConfig:
-    """[tagger]"""
+    """[tagger]; each dataset may have its own values of what is not about the machine."""
 
     model: str = "SmilingWolf/wd-vit-tagger-v3"
     """Folder with model.onnx and selected_tags.csv, or a hub id."""
+    models: tuple[str, ...] = ()
+    """Further models that members may choose for a dataset; no other is ever downloaded or opened."""
     general_threshold: float = 0.35
     character_threshold: float = 0.85
+    mcut: bool = False
+    """Find the thresholds in each picture's own probabilities."""
+    ratings: str = "no"
+    """Where the rating stands in captions: no, first or last."""
+    underscores: bool = False
+    undesired: tuple[str, ...] = ()
+    """Tags never written."""
+    replacements: Mapping[str, str] = field(default_factory=dict)
+    """Tag → what is written for it."""
+    first: tuple[str, ...] = ()
+    """Tags that stand first, in this order."""
     threads: int = 2
     idle_seconds: float = 300.0
     """The tagger's process ends after this long without work."""
@@ -156,6 +172,8 @@ class WebConfig:
     public_url: str = ""
     """Address under which members reach this server (a reverse proxy's); empty uses http://host:port."""
     link_hours: float = 72.0
+    page_hours: float = 12.0
+    """How long the link to a dataset's page works; each member who asks gets one of their own."""
 
     @property
     def base_url(self) -> str:
@@ -268,7 +286,19 @@ def _check(config: Config) -> None:
     for name in config.training.services:
         if not name.replace("-", "").replace("_", "").isalnum():
             raise ConfigError(f"config.toml: training.services: {name!r} may hold only letters, digits, - and _")
+    _check_tagger(config.tagger)
     if not 1 <= config.intake.max_files <= 10:
         raise ConfigError("config.toml: intake.max_files must be 1 to 10 (Discord's own limit)")
     if not 0 <= config.web.port <= 65535:
         raise ConfigError("config.toml: web.port must be 0 to 65535")
+
+
+def _check_tagger(tagger: TaggerConfig) -> None:
+    if tagger.ratings not in RATINGS:
+        raise ConfigError(f"config.toml: tagger.ratings must be one of: {', '.join(RATINGS)}")
+    for name in ("general_threshold", "character_threshold"):
+        if not 0 <= getattr(tagger, name) <= 1:
+            raise ConfigError(f"config.toml: tagger.{name} must be 0 to 1")
+    for old, new in tagger.replacements.items():
+        if not isinstance(new, str):
+            raise ConfigError(f"config.toml: tagger.replacements: {old!r} needs a text, not {new!r}")

@@ -46,7 +46,7 @@ class DatasetDrawer:
         if batch is None:
             return None
         try:
-            page = await self._captions.page(batch_id, card.page if card else 0)
+            page = await self._captions.page(batch_id, card.page if card else 0, card.shows if card else "")
             small = await asyncio.to_thread(preview, self._files.path(page.picture.file))
         except (NotFound, FileNotFoundError):  # the last picture went, or went while we looked
             return empty_batch_card(batch_id)

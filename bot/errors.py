@@ -7,6 +7,7 @@ LoreleiError               base; str(error) is a sentence a member may read: the
 │   └── NotYours           it belongs to somebody else
 ├── PictureRefused         one file cannot be used; the rest of its batch goes on
 ├── TaggerError            the tagger's model is missing, damaged, or its process failed
+├── MeasureError           the process that measures or draws pictures cannot work
 ├── StoreError             the database cannot be opened or migrated (for the host)
 ├── StorageError           a file could not be written or read (disk full)
 │   └── DamagedFile        a file is not what its hash promises
@@ -45,6 +46,10 @@ class PictureRefused(LoreleiError):
 
 class TaggerError(LoreleiError):
     """The tagger cannot work; captions fall back to trigger and class word until it can."""
+
+
+class MeasureError(LoreleiError):
+    """Pictures cannot be measured or drawn now."""
 
 
 class StoreError(LoreleiError):

@@ -18,6 +18,7 @@ import discord
 
 from bot.cards.text import listing
 from bot.errors import LoreleiError, NotFound, StoreError
+from bot.rules.access import MAY
 from bot.services.datasets import Datasets
 from bot.services.posts import Posts, incoming, sentences
 from bot.store.database import Store
@@ -34,7 +35,7 @@ SINCE_FACT = "posts-read-since"
 
 
 class ThreadPosts:
-    """Takes the pictures that owners post in their datasets' threads."""
+    """Takes the pictures that owners and helpers post in their datasets' threads."""
 
     def __init__(self, client: discord.Client, store: Store, datasets: Datasets, posts: Posts) -> None:
         self._client = client
@@ -67,11 +68,11 @@ class ThreadPosts:
                     await self._read_on(dataset.id)
 
     async def received(self, message: discord.Message) -> None:
-        """A post somewhere: taken if its owner posted pictures in the dataset's thread."""
+        """A post somewhere: taken if the owner or a helper posted pictures in the dataset's thread."""
         if not message.attachments:
             return
         dataset = await self._datasets.for_thread(message.channel.id)
-        if dataset is None or dataset.owner_id != message.author.id:
+        if dataset is None or not await self._may_add(dataset, message):
             return
         typing = asyncio.create_task(_show_typing(message))  # beside the work: pictures wait for no sign of it
         try:
@@ -80,6 +81,12 @@ class ThreadPosts:
                     await self._in_turn(dataset.id, message)
         finally:
             typing.cancel()
+
+    async def _may_add(self, dataset: Dataset, message: discord.Message) -> bool:
+        try:
+            return "add" in MAY[await self._datasets.role(dataset.id, message.author.id)]
+        except NotFound:  # deleted meanwhile
+            return False
 
     async def _in_turn(self, dataset_id: int, message: discord.Message) -> None:
         await self._read_on(dataset_id)
@@ -108,7 +115,7 @@ class ThreadPosts:
         seen, last = 0, behind.id
         try:
             async for message in history:
-                if message.author.id == dataset.owner_id and message.attachments:
+                if message.attachments and await self._may_add(dataset, message):
                     with self._posts.under_way:
                         await self._take(dataset, message)
                         await self._mark(dataset_id, message.id)

@@ -14,7 +14,7 @@ from bot.errors import Refused
 from bot.poster import mapped
 from bot.services.datasets import Datasets
 from bot.services.outbox import CLOCK_SLACK_SECONDS
-from bot.store.cards import add_card, mark_dirty, move_cards
+from bot.store.cards import add_batch_cards, add_card, mark_dirty, move_cards
 from bot.store.database import Store
 from bot.store.jobs import move_jobs
 from bot.store.outbox import move_posts
@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 THREAD_NAME_LIMIT = 100
 WEEK_MINUTES: Literal[10080] = 10080
 """Discord's longest time until a quiet thread is archived."""
+HOUR_MINUTES: Literal[60] = 60
+"""Its shortest."""
 
 
 class Threads:
@@ -40,7 +42,7 @@ class Threads:
         self._making = asyncio.Lock()  # a double press makes one thread
 
     async def ensure(self, dataset_id: int) -> Dataset:
-        """The dataset with a thread that exists and its owner in it, its card wanted anew.
+        """The dataset with a thread that exists and its owner and helpers in it, its card wanted anew.
 
         Raises NotFound, Refused, discord.HTTPException; whatever failed is made up for by the next call.
         """
@@ -50,11 +52,48 @@ class Threads:
         if thread.archived:  # nobody can be added to it then
             await thread.edit(archived=False)
         await thread.add_user(discord.Object(dataset.owner_id))
+        for helper in (await self._datasets.overview(dataset_id)).helpers:
+            with contextlib.suppress(discord.Forbidden, discord.NotFound):  # left the server
+                await thread.add_user(discord.Object(helper))
         async with self._store.transaction() as tx:
             await add_card(tx, "dataset", dataset_id, thread.id)
+            await add_batch_cards(tx, dataset_id, thread.id)
             await mark_dirty(tx, "dataset", dataset_id, urgent=True)
         self._wake_cards()
         return await self._datasets.get(dataset_id)
+
+    async def let_out(self, dataset: Dataset, user_id: int) -> bool:
+        """Take a former helper out of the thread; whether the member is out. Raises PostUnclear, PostRefused."""
+        with mapped():
+            thread = await self._find(dataset)
+            if thread is None:
+                return True
+            if thread.archived:
+                await thread.edit(archived=False)
+            try:
+                await thread.remove_user(discord.Object(user_id))
+            except discord.Forbidden:
+                return False
+            except discord.NotFound:
+                pass
+            return True
+
+    async def follow(self, dataset: Dataset) -> None:
+        """Give the thread the dataset's name; one that was put away leaves the channel's list after a quiet hour.
+
+        (Not at once: drawing its card would open it again.) Raises PostUnclear, PostRefused.
+        """
+        quiet: Literal[60, 10080] = WEEK_MINUTES if dataset.archived_at is None else HOUR_MINUTES
+        name = thread_name(dataset.name)
+        with mapped():
+            thread = await self._find(dataset)
+            if thread is not None and thread.archived:
+                await thread.edit(archived=False)
+            if thread is not None and (thread.name, thread.auto_archive_duration) != (name, quiet):
+                await thread.edit(name=name, auto_archive_duration=quiet)
+        async with self._store.transaction() as tx:
+            await mark_dirty(tx, "dataset", dataset.id, urgent=True)
+        self._wake_cards()
 
     async def remove(self, dataset: Dataset) -> bool:
         """Delete the thread, or where Discord forbids it the bot's own messages; whether all of it is gone.

@@ -1,4 +1,4 @@
-"""A batch's card: one picture at a time with its caption, what is wrong with it, and three buttons."""
+"""A batch's card: one picture at a time with its caption, what is wrong with it, and rows of three buttons."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def batch_card(page: BatchPage) -> Drawing:
     gallery = discord.ui.MediaGallery[Card](
         discord.MediaGalleryItem(f"attachment://{file.name}", description=file.description)
     )
-    head = f"{view.index + 1} / {view.total} · {escaped(picture.file_name, 60)} · {picture.width}×{picture.height}"
+    page_of = f"{view.index + 1} / {view.total}{f' {view.shows}' if view.shows else ''} · #{view.number}"
+    head = f"{page_of} · {escaped(picture.file_name, 60)} · {picture.width}×{picture.height}"
     items: list[discord.ui.Item[Card]] = [text(head), gallery, text(_caption(picture))]
     if view.problems:
         items.append(text(listing([f"⚠️ {problem}" for problem in view.problems], limit=200)))
     items.append(_main_row(page))
-    if view.total > 1:
-        items.append(_second_row(page))
+    items += [_second_row(page), _third_row(page)]
     if page.notes:
         items.append(text(f"-# Not added:\n{listing(page.notes, limit=180)}"))
     return Drawing(Card(discord.ui.Container(*items, accent_color=BLUE)), marker(page.batch_id), (file,))
@@ -133,4 +133,25 @@ def _main_row(page: BatchPage) -> discord.ui.ActionRow[Card]:
 
 
 def _second_row(page: BatchPage) -> discord.ui.ActionRow[Card]:
-    return row(button("Previous", "cap-prev", page.batch_id, disabled=page.view.index == 0))
+    tags = button("Tags", "cap-tags", page.view.picture.id)
+    if page.view.total == 1:
+        return row(tags)
+    first = page.view.index == 0
+    return row(
+        button("Previous", "cap-prev", page.batch_id, disabled=first),
+        tags,
+        button("Go to …", "cap-jump", page.batch_id),
+    )
+
+
+def _third_row(page: BatchPage) -> discord.ui.ActionRow[Card]:
+    """The picture's square; and where some pictures stand out: see these alone, or all again."""
+    view = page.view
+    buttons = [button("Crop", "crop-open", view.picture.id)]
+    if view.shows:
+        buttons.append(button("Show all", "cap-all", page.batch_id))
+    else:
+        for label, action, part in (("Uncaptioned", "cap-bare", view.uncaptioned), ("Red", "cap-red", view.red)):
+            if 0 < part < view.total:
+                buttons.append(button(f"{label} ({part})", action, page.batch_id))
+    return row(*buttons)

@@ -10,7 +10,7 @@ import discord
 
 from bot.services.messages import FileToSend
 
-GREY, BLUE, GREEN, RED = 0x80848E, 0x5865F2, 0x23A55A, 0xF23F43
+GREY, BLUE, GREEN, AMBER, RED = 0x80848E, 0x5865F2, 0x23A55A, 0xF0B232, 0xF23F43
 """Discord's own greys and signal colours, for a container's edge."""
 
 

@@ -11,12 +11,12 @@ SIDE = 1024
 """Longer side in pixels: as much as a phone shows."""
 
 
-def preview(path: Path) -> bytes:
-    """JPEG of at most SIDE pixels; for a thread of its own, as it takes some 50 ms. OSError when the file is gone."""
+def preview(path: Path, side: int = SIDE) -> bytes:
+    """JPEG of at most `side` pixels; for a thread of its own, as it takes some 50 ms. OSError when the file is gone."""
     with Image.open(path) as picture:
-        picture.draft("RGB", (SIDE, SIDE))
+        picture.draft("RGB", (side, side))
         small = picture.convert("RGB")
-        small.thumbnail((SIDE, SIDE))
+        small.thumbnail((side, side))
         out = io.BytesIO()
         small.save(out, "JPEG", quality=85)
     return out.getvalue()

@@ -8,7 +8,7 @@ from typing import Any
 import discord
 from discord import app_commands
 
-from bot.commands import add, captions, dataset, train
+from bot.commands import add, arrange, bulk, captions, check, dataset, helpers, page, tagger, train
 from bot.commands.actions import Action, Pressed
 from bot.config import Config
 
@@ -26,6 +26,13 @@ def add_commands(tree: app_commands.CommandTree[Any], config: Config) -> None:
         ("create", dataset.create),
         ("upload", add.upload),
         ("captions", captions.captions),
+        ("check", check.check),
+        ("page", page.page),
+        ("helpers", helpers.helpers),
+        ("rename", arrange.rename),
+        ("copy", arrange.copy),
+        ("merge", arrange.merge),
+        ("archive", arrange.archive),
         ("show", dataset.show),
         ("list", dataset.show_all),
         ("delete", dataset.delete),
@@ -35,6 +42,7 @@ def add_commands(tree: app_commands.CommandTree[Any], config: Config) -> None:
         )
     group.add_command(add.add_command(config.intake.max_files))
     tree.add_command(group)
+    tree.add_command(bulk.captions_group())
     for command in train.commands(config):
         tree.add_command(command)
     if config.intake.message_content:
@@ -43,12 +51,13 @@ def add_commands(tree: app_commands.CommandTree[Any], config: Config) -> None:
 
 def actions() -> Mapping[str, Action]:
     """What each component does, by the name in its custom_id."""
-    return {**dataset.ACTIONS, **add.ACTIONS, **captions.ACTIONS, **train.ACTIONS}
+    modules = (dataset, add, page, helpers, arrange, captions, bulk, tagger, check, train)
+    return {name: action for module in modules for name, action in module.ACTIONS.items()}
 
 
 def submits() -> Mapping[str, Action]:
     """What each sent-in modal does, by the name in its custom_id."""
-    return {**add.SUBMITS, **captions.SUBMITS}
+    return {**add.SUBMITS, **arrange.SUBMITS, **captions.SUBMITS, **bulk.SUBMITS, **tagger.SUBMITS}
 
 
 def dynamic_items() -> tuple[type[discord.ui.DynamicItem[Any]], ...]:

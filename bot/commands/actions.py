@@ -68,6 +68,11 @@ def text_of(interaction: discord.Interaction[Any], field: str) -> str:
     return str(_field(interaction, field).get("value") or "")
 
 
+def chosen_of(interaction: discord.Interaction[Any], field: str) -> list[str]:
+    """What the member chose in a modal's select."""
+    return [str(value) for value in _field(interaction, field).get("values", [])]
+
+
 def files_of(interaction: discord.Interaction[Any], field: str) -> list[UploadedFile]:
     """The files of a modal's File Upload field, in the order they were chosen."""
     data: Mapping[str, Any] = interaction.data or {}
@@ -80,6 +85,21 @@ def values_of(interaction: discord.Interaction[Any]) -> list[str]:
     """What was chosen in a select."""
     data: Mapping[str, Any] = interaction.data or {}
     return [str(value) for value in data.get("values", [])]
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenUser:
+    """A user of a user select."""
+
+    id: int
+    bot: bool
+
+
+def users_of(interaction: discord.Interaction[Any]) -> list[ChosenUser]:
+    """Who was chosen in a user select."""
+    data: Mapping[str, Any] = interaction.data or {}
+    known = data.get("resolved", {}).get("users", {})
+    return [ChosenUser(int(id), bool(known.get(id, {}).get("bot"))) for id in values_of(interaction)]
 
 
 def _field(interaction: discord.Interaction[Any], field: str) -> Mapping[str, Any]:

@@ -17,6 +17,7 @@ from bot.commands.actions import Action, UploadedFile, files_of, values_of
 from bot.commands.choose import CHOICES, autocomplete_dataset, chosen_dataset
 from bot.commands.respond import bot_of, respond
 from bot.errors import LoreleiError, NotFound, Refused
+from bot.rules.access import MAY
 from bot.services.intake import Incoming
 from bot.services.posts import incoming, offered, reading, sentences
 from bot.store.rows import Dataset
@@ -30,7 +31,7 @@ def add_command(max_files: int) -> app_commands.Command[Any, Any, None]:
 
     async def add(interaction: Interaction, **options: Any) -> None:
         files = [offered(options[name]) for name in names if options.get(name) is not None]
-        dataset = _open(await chosen_dataset(interaction, options.get("dataset")))
+        dataset = _open(await chosen_dataset(interaction, options.get("dataset"), "add"))
         await _hand_over(interaction, dataset, f"interaction:{interaction.id}", files)
 
     parameter = functools.partial(inspect.Parameter, kind=inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -40,7 +41,8 @@ def add_command(max_files: int) -> app_commands.Command[Any, Any, None]:
     # discord.py reads a command's options from its callback's signature.
     vars(add)["__signature__"] = inspect.Signature([parameter("interaction"), first, *others, which])
     callback: Any = app_commands.describe(
-        dataset="Which one, if you are not in its thread", **dict.fromkeys(names, "JPEG, PNG, WEBP, HEIC or AVIF")
+        dataset="Which one, if you are not in its thread",
+        **dict.fromkeys(names, "JPEG, PNG, WEBP, HEIC, AVIF, or a ZIP of many"),
     )(add)
     command: app_commands.Command[Any, Any, None] = app_commands.Command(
         name="add", description="Add pictures to a dataset", callback=callback
@@ -53,7 +55,7 @@ def add_command(max_files: int) -> app_commands.Command[Any, Any, None]:
 @app_commands.autocomplete(dataset=autocomplete_dataset)
 async def upload(interaction: Interaction, dataset: str | None = None) -> None:
     """Choose pictures from your phone or computer"""
-    found = _open(await chosen_dataset(interaction, dataset))
+    found = _open(await chosen_dataset(interaction, dataset, "add"))
     await interaction.response.send_modal(upload_form(found, bot_of(interaction).config.intake.max_files))
 
 
@@ -65,8 +67,9 @@ async def add_message(interaction: Interaction, message: discord.Message) -> Non
         raise Refused("There is no picture attached to this message.")
     datasets = bot_of(interaction).services.datasets
     here = await datasets.for_thread(message.channel.id)
-    mine = await datasets.of_member(interaction.guild_id or 0, interaction.user.id)
-    if here is not None and here.owner_id == interaction.user.id:
+    who = interaction.guild_id or 0, interaction.user.id
+    mine = [*await datasets.of_member(*who), *await datasets.helped_by(*who)]
+    if here is not None and "add" in MAY[await datasets.role(here.id, interaction.user.id)]:
         mine = [here]
     if not mine:
         raise Refused("You have no dataset here yet. Start one with /dataset create")
@@ -80,7 +83,7 @@ async def _picked(interaction: Interaction, parts: list[str]) -> None:
     """A dataset was chosen for a message; its files are fetched anew, as their addresses may have expired."""
     channel_id, message_id = int(parts[0]), int(parts[1])
     services = bot_of(interaction).services
-    dataset = _open(await services.datasets.owned(int(values_of(interaction)[0]), interaction.user.id))
+    dataset = _open(await services.datasets.allowed(int(values_of(interaction)[0]), interaction.user.id, "add"))
     await interaction.response.edit_message(view=note_card("Reading the pictures …"))
     posts, source = services.posts, f"message:{message_id}"
     with posts.under_way:
@@ -107,17 +110,18 @@ async def _own_message(interaction: Interaction, channel_id: int, message_id: in
 
 async def _pressed_add(interaction: Interaction, parts: list[str]) -> None:
     bot = bot_of(interaction)
-    dataset = _open(await bot.services.datasets.owned(int(parts[0]), interaction.user.id))
+    dataset = _open(await bot.services.datasets.allowed(int(parts[0]), interaction.user.id, "add"))
     await interaction.response.send_modal(upload_form(dataset, bot.config.intake.max_files))
 
 
 async def _uploaded(interaction: Interaction, parts: list[str]) -> None:
-    dataset = _open(await bot_of(interaction).services.datasets.owned(int(parts[0]), interaction.user.id))
-    files = [_from_upload(interaction, file) for file in files_of(interaction, PICTURES_FIELD)]
+    dataset = _open(await bot_of(interaction).services.datasets.allowed(int(parts[0]), interaction.user.id, "add"))
+    files = [from_upload(interaction, file) for file in files_of(interaction, PICTURES_FIELD)]
     await _hand_over(interaction, dataset, f"interaction:{interaction.id}", files)
 
 
-def _from_upload(interaction: Interaction, file: UploadedFile) -> Incoming:
+def from_upload(interaction: Interaction, file: UploadedFile) -> Incoming:
+    """A file of a modal's File Upload field."""
     return Incoming(file.name, file.size, reading(functools.partial(interaction.client.http.get_from_cdn, file.url)))
 
 

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import MappingProxyType
 from typing import Any
 
 import discord
 from discord import app_commands
 
+from bot.cards.bulk_forms import PICTURES, jump_form
 from bot.cards.captions import CAPTION_FIELD, batch_links, caption_form, remove_card
 from bot.cards.dataset import note_card
 from bot.cards.parts import upload
-from bot.commands.actions import Action, text_of
+from bot.cards.picture_tags import picture_tags_card, tag_parts
+from bot.commands.actions import Action, text_of, values_of
 from bot.commands.choose import autocomplete_dataset, chosen_dataset
-from bot.commands.respond import bot_of, respond
-from bot.errors import NotFound
-from bot.store.cards import get_card, mark_dirty, set_page
+from bot.commands.respond import bot_of, respond, show
+from bot.errors import NotFound, Refused
+from bot.rules.bulk.captions import tag_code
+from bot.services.captions import RED_ONLY, UNCAPTIONED
+from bot.services.messages import Drawing
+from bot.store.cards import get_card, mark_dirty, set_page, set_shown
 from bot.store.pictures import batch_places
 
 Interaction = discord.Interaction[Any]
@@ -29,7 +35,7 @@ LINKS = 10
 async def captions(interaction: Interaction, dataset: str | None = None) -> None:
     """Find the cards with your pictures and captions again"""
     services = bot_of(interaction).services
-    found = await chosen_dataset(interaction, dataset)
+    found = await chosen_dataset(interaction, dataset, "see")
     async with services.store.transaction() as tx:
         places = (await batch_places(tx, found.id))[:LINKS]
         for place in places:  # drawn again, or posted again if somebody deleted it
@@ -47,21 +53,115 @@ async def _previous(interaction: Interaction, parts: list[str]) -> None:
 
 
 async def _turn(interaction: Interaction, batch_id: int, by: int) -> None:
-    """Show another page; everybody in the thread sees the same one, so only the owner turns it."""
+    """Show another page; everybody in the thread sees the same one, so only those who work on it turn it."""
     services = bot_of(interaction).services
     async with services.store.transaction() as tx:
         card = await get_card(tx, "batch", batch_id)
-    page = await services.captions.page(batch_id, (card.page if card else 0) + by)
-    await services.datasets.owned(page.dataset.id, interaction.user.id)
+    place, shows = (card.page, card.shows) if card else (0, "")
+    page = await services.captions.page(batch_id, place, shows)  # as it is shown: pictures may have gone
+    page = await services.captions.page(batch_id, page.index + by, shows)
+    await services.datasets.allowed(page.dataset.id, interaction.user.id, "see")
     async with services.store.transaction() as tx:
         await set_page(tx, "batch", batch_id, page.index)
     await _redraw(interaction, batch_id)
 
 
+async def _filter(interaction: Interaction, batch_id: int, shows: str) -> None:
+    """Show other pictures of the batch, from the first on."""
+    services = bot_of(interaction).services
+    page = await services.captions.page(batch_id, 0)
+    await services.datasets.allowed(page.dataset.id, interaction.user.id, "see")
+    async with services.store.transaction() as tx:
+        await set_shown(tx, "batch", batch_id, shows)
+    await _redraw(interaction, batch_id)
+
+
+async def _show_bare(interaction: Interaction, parts: list[str]) -> None:
+    await _filter(interaction, int(parts[0]), UNCAPTIONED)
+
+
+async def _show_red(interaction: Interaction, parts: list[str]) -> None:
+    await _filter(interaction, int(parts[0]), RED_ONLY)
+
+
+async def _show_all(interaction: Interaction, parts: list[str]) -> None:
+    await _filter(interaction, int(parts[0]), "")
+
+
+async def _jump(interaction: Interaction, parts: list[str]) -> None:
+    services = bot_of(interaction).services
+    page = await services.captions.page(int(parts[0]), 0)
+    await services.datasets.allowed(page.dataset.id, interaction.user.id, "see")
+    await interaction.response.send_modal(jump_form(int(parts[0])))
+
+
+async def _jumped(interaction: Interaction, parts: list[str]) -> None:
+    """Turn to a picture of the dataset; one on another card is shown there."""
+    services, here = bot_of(interaction).services, int(parts[0])
+    wanted = text_of(interaction, PICTURES).strip().lstrip("#")
+    if not wanted.isdecimal():
+        raise Refused("Write the picture's number, as behind # on its card.")
+    batch_id, place = await services.captions.find(here, int(wanted))
+    page = await services.captions.page(batch_id, place)
+    await services.datasets.allowed(page.dataset.id, interaction.user.id, "see")
+    async with services.store.transaction() as tx:
+        await set_shown(tx, "batch", batch_id, "")
+        await set_page(tx, "batch", batch_id, place)
+        places = [each for each in await batch_places(tx, page.dataset.id) if each.batch_id == batch_id]
+        if batch_id != here:
+            await mark_dirty(tx, "batch", batch_id, urgent=True)
+    if batch_id == here:
+        await _redraw(interaction, batch_id)
+        return
+    services.wake_cards()
+    await respond(interaction, f"It is on another card:\n{batch_links(page.dataset.guild_id, places)}")
+
+
+async def _tags(interaction: Interaction, parts: list[str]) -> None:
+    """The tags of one picture, to be chosen from."""
+    await show(interaction, await _tags_of(interaction, int(parts[0])))
+
+
+async def _tags_of(interaction: Interaction, picture_id: int) -> Drawing:
+    services = bot_of(interaction).services
+    picture = await services.captions.get(picture_id)
+    return picture_tags_card(await services.bulk.edits.captions(picture.dataset_id, interaction.user.id), picture)
+
+
+async def _kept_tags(interaction: Interaction, parts: list[str]) -> None:
+    """Of a part of the caption's tags only the chosen ones stay."""
+    picture = await bot_of(interaction).services.captions.get(int(parts[0]))
+    dataset = await bot_of(interaction).services.datasets.allowed(picture.dataset_id, interaction.user.id, "edit")
+    if picture.revision != int(parts[1]):
+        raise Refused("This caption was changed meanwhile, so nothing was done. Press Tags again.")
+    offered = tag_parts(dataset, picture)[int(parts[2])]
+    chosen = values_of(interaction)
+    await _change_tags(interaction, parts, gone=[tag for tag in offered if tag_code(tag) not in chosen])
+
+
+async def _more_tags(interaction: Interaction, parts: list[str]) -> None:
+    """Tags of other captions are written into this one too."""
+    services = bot_of(interaction).services
+    picture = await services.captions.get(int(parts[0]))
+    now = await services.bulk.edits.captions(picture.dataset_id, interaction.user.id)
+    await _change_tags(interaction, parts, new=[now.tag(code).tag for code in values_of(interaction)])
+
+
+async def _change_tags(
+    interaction: Interaction, parts: list[str], gone: Sequence[str] = (), new: Sequence[str] = ()
+) -> None:
+    services, picture_id, revision = bot_of(interaction).services, int(parts[0]), int(parts[1])
+    picture = await services.captions.change_tags(picture_id, interaction.user.id, revision, gone, new)
+    async with services.store.transaction() as tx:
+        await mark_dirty(tx, "batch", picture.batch_id, urgent=True)
+    services.wake_cards()
+    await show(interaction, await _tags_of(interaction, picture_id))
+
+
 async def _edit(interaction: Interaction, parts: list[str]) -> None:
     services = bot_of(interaction).services
     picture = await services.captions.get(int(parts[0]))
-    await services.datasets.owned(picture.dataset_id, interaction.user.id)
+    await services.datasets.allowed(picture.dataset_id, interaction.user.id, "edit")
     await interaction.response.send_modal(caption_form(picture))
 
 
@@ -77,7 +177,7 @@ async def _edited(interaction: Interaction, parts: list[str]) -> None:
 async def _remove(interaction: Interaction, parts: list[str]) -> None:
     services = bot_of(interaction).services
     picture = await services.captions.get(int(parts[0]))
-    await services.datasets.owned(picture.dataset_id, interaction.user.id)
+    await services.datasets.allowed(picture.dataset_id, interaction.user.id, "edit")
     await respond(interaction, view=remove_card(picture))
 
 
@@ -117,6 +217,13 @@ ACTIONS: MappingProxyType[str, Action] = MappingProxyType(
         "cap-edit": _edit,
         "cap-remove": _remove,
         "cap-remove-yes": _confirmed_remove,
+        "cap-bare": _show_bare,
+        "cap-red": _show_red,
+        "cap-all": _show_all,
+        "cap-jump": _jump,
+        "cap-tags": _tags,
+        "cap-tags-keep": _kept_tags,
+        "cap-tags-more": _more_tags,
     }
 )
-SUBMITS: MappingProxyType[str, Action] = MappingProxyType({"caption": _edited})
+SUBMITS: MappingProxyType[str, Action] = MappingProxyType({"caption": _edited, "cap-jumped": _jumped})

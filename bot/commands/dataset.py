@@ -11,9 +11,10 @@ import discord
 from discord import app_commands
 
 from bot.cards.dataset import consent_card, dataset_lines, delete_card, note_card
+from bot.cards.manage import helping_card
 from bot.cards.text import escaped
 from bot.commands.actions import Action
-from bot.commands.choose import autocomplete_class_word, autocomplete_dataset, chosen_dataset
+from bot.commands.choose import autocomplete_class_word, autocomplete_dataset, chosen_dataset, meant_dataset
 from bot.commands.respond import bot_of, respond
 from bot.errors import PostError, Refused
 from bot.rules.consent import ATTESTATION
@@ -70,7 +71,12 @@ async def create(interaction: Interaction, name: str, trigger: str, class_word: 
 @app_commands.autocomplete(dataset=autocomplete_dataset)
 async def show(interaction: Interaction, dataset: str | None = None) -> None:
     """Bring back a dataset's card"""
-    found = await chosen_dataset(interaction, dataset)
+    found = await meant_dataset(interaction, dataset)
+    datasets = bot_of(interaction).services.datasets
+    if await datasets.role(found.id, interaction.user.id) == "asked":
+        await respond(interaction, view=helping_card(found))
+        return
+    found = await datasets.allowed(found.id, interaction.user.id, "see")
     if found.state == "awaiting-consent":
         await respond(interaction, view=consent_card(found, ATTESTATION))
         return
@@ -80,10 +86,12 @@ async def show(interaction: Interaction, dataset: str | None = None) -> None:
 
 
 async def show_all(interaction: Interaction) -> None:
-    """Your datasets in this server"""
+    """Your datasets in this server, and those you help with"""
     datasets = bot_of(interaction).services.datasets
     mine = await datasets.of_member(_guild(interaction), interaction.user.id)
-    await respond(interaction, dataset_lines([await datasets.overview(each.id) for each in mine]))
+    helped = await datasets.helped_by(_guild(interaction), interaction.user.id)
+    states = [await datasets.overview(each.id) for each in (*mine, *helped)]
+    await respond(interaction, dataset_lines(states, interaction.user.id))
 
 
 @app_commands.describe(dataset="Which one, if you are not in its thread")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,9 @@ import aiohttp
 import discord
 from discord import app_commands
 
+from bot.cards.parts import upload
 from bot.errors import LoreleiError, Refused
+from bot.services.messages import Drawing, FileToSend
 
 if TYPE_CHECKING:
     from bot.app import Lorelei
@@ -46,14 +48,38 @@ async def respond(
     text: str = "",
     *,
     view: discord.ui.LayoutView | None = None,
+    files: Sequence[FileToSend] = (),
     ephemeral: bool = True,
 ) -> None:
     """Answer with text or a card: the first response, or a follow-up when that was already given."""
     content: dict[str, Any] = {"view": view} if view is not None else {"content": text[:2000]}
+    content["files"] = [upload(file) for file in files]
     if interaction.response.is_done():
         await interaction.followup.send(**content, ephemeral=ephemeral)
     else:
         await interaction.response.send_message(**content, ephemeral=ephemeral)
+
+
+async def show(interaction: discord.Interaction[Any], drawing: Drawing) -> None:
+    """Put a card in the place of the ephemeral one the member used, or, where there is none, answer with it.
+
+    What was deferred before becomes the card.
+    """
+    files = [upload(file) for file in drawing.files]
+    if interaction.response.is_done():
+        await interaction.edit_original_response(view=drawing.view, attachments=files)
+    elif interaction.message is not None and interaction.message.flags.ephemeral:
+        await interaction.response.edit_message(view=drawing.view, attachments=files)
+    else:
+        await interaction.response.send_message(view=drawing.view, files=files, ephemeral=True)
+
+
+async def taking_time(interaction: discord.Interaction[Any]) -> None:
+    """Tell Discord that an answer by `show` follows; for work that may take longer than a second."""
+    if interaction.message is not None and interaction.message.flags.ephemeral:
+        await interaction.response.defer()
+    else:
+        await interaction.response.defer(ephemeral=True, thinking=True)
 
 
 async def guarded(interaction: discord.Interaction[Any], work: Coroutine[Any, Any, None]) -> None:

@@ -13,15 +13,20 @@ import discord
 from bot.config import Config
 from bot.draw import DatasetDrawer
 from bot.draw_job import JobDrawer
+from bot.draw_report import ReportDrawer
 from bot.poster import DiscordPoster
 from bot.runners.embedded import EmbeddedTrainer
 from bot.runners.local import LocalRunner
+from bot.services.arrange import Arrange
 from bot.services.backup import Backups
+from bot.services.bulk.all import Bulk
 from bot.services.captioning import RETRY_SECONDS, CaptionWriter
 from bot.services.captions import Captions
 from bot.services.cards import CardEditor
 from bot.services.clock import Clockwork
+from bot.services.crops import Crops
 from bot.services.datasets import Datasets
+from bot.services.desk import Desk
 from bot.services.dispatch import Dispatch
 from bot.services.ending import Ending
 from bot.services.files import FileStore
@@ -29,12 +34,17 @@ from bot.services.follow import Follower
 from bot.services.intake import Intake
 from bot.services.library import Library
 from bot.services.loops import Loop
+from bot.services.measuring import RETRY_SECONDS as MEASURE_SECONDS
+from bot.services.measuring import Measuring
 from bot.services.messages import Drawer, Poster
 from bot.services.outbox import Outbox
 from bot.services.posts import Posts
+from bot.services.quality import Quality
 from bot.services.queue import Queue
 from bot.services.retention import Retention
+from bot.services.sharing import Sharing
 from bot.services.training import Training
+from bot.services.unpack import Unpack
 from bot.services.watch import TrainerWatch
 from bot.store.database import Store
 from bot.store.jobs import get_job
@@ -42,12 +52,31 @@ from bot.store.rows import CardKind
 from bot.thread_posts import ThreadPosts
 from bot.threads import Threads
 from bot.vision.decoder import Decoder
+from bot.vision.measurer import Measurer
+from bot.vision.painter import Painter
 from bot.vision.tagger import Tagger
+from bot.vision.unzip import Unzipper
+from bot.web.limits import Limits
 from bot.web.links import Links, load_secret
+from bot.web.pages import Pages
+from bot.web.passes import Passes
 from bot.web.server import Download, WebServer
+
+Clock = Callable[[], float]
+"""Tells the time, in Unix seconds."""
 
 EMBEDDED_SECONDS = 1.0
 """How often the embedded trainer is looked after."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """The part from a picture's measures to the report on it, and its square."""
+
+    measurer: Measurer
+    quality: Quality
+    crops: Crops
+    drawer: ReportDrawer
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +87,11 @@ class Services:
     config: Config
     pictures: FileStore
     datasets: Datasets
+    arrange: Arrange
+    sharing: Sharing
     intake: Intake
     captions: Captions
+    bulk: Bulk
     posts: Posts
     thread_posts: ThreadPosts
     threads: Threads
@@ -73,12 +105,17 @@ class Services:
     job_drawer: JobDrawer
     library: Library
     links: Links
+    passes: Passes
+    pages: Pages
     web: WebServer
     backups: Backups
     retention: Retention
     clockwork: Clockwork
     loops: tuple[Loop, ...]
     embedded: tuple[EmbeddedTrainer, ...]
+    checks: Checks
+    wake_quality: Callable[[], None]
+    """Have pictures measured and compared now."""
     wake_cards: Callable[[], None]
     """Have dirty cards drawn now rather than at the next turn."""
 
@@ -100,7 +137,7 @@ class Services:
             await services.retention.at_start()
             await services.outbox.start()
             await services.thread_posts.at_start(reading=config.intake.message_content)
-            await services.web.start(services.links)
+            await services.web.start(services.links, services.pages)
         except BaseException:
             await store.close()
             raise
@@ -120,6 +157,7 @@ class Services:
         await self.cards.close()
         await self.web.close()
         await self.tagger.close()
+        await self.checks.measurer.close()
         await self.store.close()
 
 
@@ -133,6 +171,7 @@ class _Jobs:
     library: Library
     web: WebServer
     links: Links
+    passes: Passes
     drawer: JobDrawer
     watch: TrainerWatch
     embedded: tuple[EmbeddedTrainer, ...]
@@ -154,29 +193,46 @@ def _build_jobs(store: Store, config: Config, clock: Callable[[], float], poster
         library=library,
         web=web,
         links=links,
+        passes=Passes(secret, config.web.page_hours, web.base_url, clock, public=public),
         drawer=JobDrawer(store, queue, runner, library, links, poster),
         watch=TrainerWatch(store, runner, clock),
         embedded=_embedded(config, runner),
     )
 
 
-def _build(
-    store: Store, config: Config, client: discord.Client, clock: Callable[[], float], poster: Poster
-) -> Services:
+def _build_checks(store: Store, pictures: FileStore, config: Config, clock: Clock) -> Checks:
+    painter = Painter()
+    quality, crops = Quality(store, pictures, config, painter, clock), Crops(store, pictures, config, painter)
+    return Checks(Measurer(), quality, crops, ReportDrawer(quality, crops))
+
+
+def _drawers(drawer: DatasetDrawer, jobs: _Jobs, checks: Checks) -> Mapping[CardKind, Drawer]:
+    return {
+        "dataset": drawer.dataset,
+        "batch": drawer.batch,
+        "job": jobs.drawer.draw,
+        "report": checks.drawer.draw,
+    }
+
+
+def _build(store: Store, config: Config, client: discord.Client, clock: Clock, poster: Poster) -> Services:
     jobs = _build_jobs(store, config, clock, poster)
     pictures = FileStore(config.paths.pictures)
     tagger = Tagger(config.tagger)
     datasets = Datasets(store, pictures, config, jobs.training.stop_all, clock)
-    captions = Captions(store, pictures, tagger)
+    captions = Captions(store, pictures, tagger, config.tagger)
     intake = Intake(store, pictures, Decoder(config.intake), config, clock)
     drawer = DatasetDrawer(store, datasets, captions, pictures, posts_taken=config.intake.message_content)
-    drawers: Mapping[CardKind, Drawer] = {"dataset": drawer.dataset, "batch": drawer.batch, "job": jobs.drawer.draw}
-    cards = CardEditor(store, poster, drawers, config.progress.edit_seconds, clock)
+    checks = _build_checks(store, pictures, config, clock)
+    cards = CardEditor(store, poster, _drawers(drawer, jobs, checks), config.progress.edit_seconds, clock)
     outbox = Outbox(store, poster, jobs.drawer.compose, clock)
     drawing = Loop("cards", cards.draw_due, config.progress.poll_seconds)
     captioning = Loop("captions", CaptionWriter(store, captions, drawing.wake).write_all, RETRY_SECONDS)
+    measuring = _measuring(store, pictures, checks, drawing, clock)
     threads = Threads(client, store, datasets, drawing.wake)
-    posts = Posts(intake, captioning.wake, drawing.wake)
+    wake_new = _both(captioning.wake, measuring.wake)
+    posts = Posts(store, intake, _unpack(intake, config), wake_new, drawing.wake)
+    desk = Desk(store, intake, captions, config.intake, wake_new, drawing.wake, posts.under_way)
     retention = Retention(store, config, pictures, clock)
     backups = Backups(store, config.paths.backups, clock)
     return Services(
@@ -184,8 +240,11 @@ def _build(
         config=config,
         pictures=pictures,
         datasets=datasets,
+        arrange=Arrange(store, pictures, config.intake, wake_new, drawing.wake, clock),
+        sharing=Sharing(store, drawing.wake, clock),
         intake=intake,
         captions=captions,
+        bulk=Bulk.build(store, pictures, tagger, config.tagger, clock),
         posts=posts,
         thread_posts=ThreadPosts(client, store, datasets, posts),
         threads=threads,
@@ -199,14 +258,37 @@ def _build(
         job_drawer=jobs.drawer,
         library=jobs.library,
         links=jobs.links,
+        passes=jobs.passes,
+        pages=Pages(desk, pictures, jobs.passes, Limits()),
         web=jobs.web,
         backups=backups,
         retention=retention,
         clockwork=Clockwork(backups, retention, jobs.watch),
-        loops=(*_loops(config, jobs, outbox, datasets, threads), captioning, drawing),
+        loops=(*_loops(config, jobs, outbox, datasets, threads), captioning, measuring, drawing),
         embedded=jobs.embedded,
+        checks=checks,
+        wake_quality=measuring.wake,
         wake_cards=drawing.wake,
     )
+
+
+def _measuring(store: Store, pictures: FileStore, checks: Checks, drawing: Loop, clock: Clock) -> Loop:
+    new = Measuring(store, pictures, checks.measurer, drawing.wake, clock)
+    return Loop("measures", new.measure_all, MEASURE_SECONDS)
+
+
+def _both(one: Callable[[], None], other: Callable[[], None]) -> Callable[[], None]:
+    """Whoever waits for new pictures is woken."""
+
+    def wake() -> None:
+        one()
+        other()
+
+    return wake
+
+
+def _unpack(intake: Intake, config: Config) -> Unpack:
+    return Unpack(intake, Unzipper(config.intake.max_file_bytes), config.intake)
 
 
 def _loops(config: Config, jobs: _Jobs, outbox: Outbox, datasets: Datasets, threads: Threads) -> list[Loop]:

@@ -1,9 +1,10 @@
-"""The loop that has new pictures tagged, one batch at a time; a restart takes up what is left."""
+"""The loop that has new pictures tagged, some of a batch at a time; a restart takes up what is left."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 from bot.errors import LoreleiError, NotFound
 from bot.services.captions import Captions
@@ -26,18 +27,33 @@ class CaptionWriter:
         self._wake_cards = wake_cards
 
     async def write_all(self) -> None:
-        """Write captions until none is missing, or until the tagger fails: then the next pass tries again."""
-        async with self._store.transaction() as tx:
-            waiting = await batches_with_untagged(tx)
-        for batch_id in waiting:
+        """Write captions until none is missing; what waits for a model that fails is tried again by the next pass.
+
+        After each part whoever has no caption at all comes first, so that a large batch holds nobody up for long.
+        """
+        failed: set[str] = set()
+        while (batch_id := await self._next(failed)) is not None:
+            model = ""
             try:
-                await self._captions.tag_batch(batch_id)
+                model = await self._captions.model_of(batch_id)
+                await self._captions.tag_part(batch_id)
             except NotFound:  # deleted meanwhile
                 continue
             except LoreleiError as error:
                 log.error("captions wait: %s; next try in %.0f s", error, RETRY_SECONDS)
-                return
-            await self._redraw(batch_id)
+                failed.add(model)
+            else:
+                await self._redraw(batch_id)
+
+    async def _next(self, failed: Container[str]) -> int | None:
+        """The batch whose turn it is, of those whose model works."""
+        async with self._store.transaction() as tx:
+            waiting = await batches_with_untagged(tx)
+        for batch_id in waiting:
+            with contextlib.suppress(NotFound):
+                if await self._captions.model_of(batch_id) not in failed:
+                    return batch_id
+        return None
 
     async def _redraw(self, batch_id: int) -> None:
         async with self._store.transaction() as tx:

@@ -6,17 +6,30 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bot.config import TaggerConfig
 from bot.errors import NotFound, Refused
+from bot.rules.bulk.captions import Captioned, Subject
+from bot.rules.bulk.operations import AddTags, RemoveTags, carry_out
 from bot.rules.caption import build_caption, clean_caption
-from bot.services.datasets import existing, owned
+from bot.rules.quality import Level
+from bot.rules.tagging import TagOptions, caption_tags
+from bot.services.datasets import allowed, existing
 from bot.services.files import FileStore
+from bot.services.tag_options import cut_of, options_of
+from bot.services.verdicts import judged
 from bot.store import pictures
+from bot.store.cards import mark_dirty
 from bot.store.database import Connection, Store
 from bot.store.rows import Dataset, Picture
-from bot.vision.tagger import Tagger
+from bot.vision.tagger import CHUNK, Tagger
 from bot.vision.wd14 import TagResult
 
 log = logging.getLogger(__name__)
+
+UNCAPTIONED = "uncaptioned"
+"""What a pager shows when it leaves out the pictures that have a caption."""
+RED_ONLY = "red"
+"""What a pager shows when it leaves out the pictures that may stay, as the report sees it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +45,12 @@ class PageView:
     """Of the picture in its dataset, from 1."""
     problems: tuple[str, ...]
     """Sentences on what is wrong with the picture or its caption."""
+    uncaptioned: int = 0
+    """Pictures of the batch whose caption is only trigger and class word."""
+    red: int = 0
+    """Pictures of the batch that are better dropped, as far as they were measured."""
+    shows: str = ""
+    """The pages are only those pictures: UNCAPTIONED or RED_ONLY."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,22 +65,50 @@ class Removed:
 class Captions:
     """Reads and changes captions."""
 
-    def __init__(self, store: Store, files: FileStore, tagger: Tagger) -> None:
+    def __init__(self, store: Store, files: FileStore, tagger: Tagger, host: TaggerConfig) -> None:
         self._store = store
         self._files = files
         self._tagger = tagger
+        self._host = host
 
-    async def page(self, batch_id: int, index: int) -> PageView:
-        """The batch's page nearest to `index`; raises NotFound when the batch holds no picture any more."""
+    async def page(self, batch_id: int, index: int, shows: str = "") -> PageView:
+        """The batch's page nearest to `index`; raises NotFound when the batch holds no picture any more.
+
+        With `shows` the pages are only of pictures without a caption, or of red ones, as long as there are any.
+        """
         async with self._store.transaction() as tx:
             dataset = await self._dataset_of_batch(tx, batch_id)
             found = await pictures.pictures_of_batch(tx, batch_id)
             if not found:
                 raise NotFound("All pictures of this batch were removed.")
-            index = max(0, min(index, len(found) - 1))
-            picture = found[index]
+            why = await _better_dropped(tx, dataset)
+            parts = {UNCAPTIONED: [each for each in found if is_bare(dataset, each)]}
+            parts[RED_ONLY] = [each for each in found if each.id in why]
+            shown = parts.get(shows) or found
+            index = max(0, min(index, len(shown) - 1))
+            picture = shown[index]
             number = await pictures.number_of(tx, picture)
-        return PageView(dataset, picture, index, len(found), number, _problems(picture))
+        return PageView(
+            dataset=dataset,
+            picture=picture,
+            index=index,
+            total=len(shown),
+            number=number,
+            problems=_problems(picture, why.get(picture.id, "")),
+            uncaptioned=len(parts[UNCAPTIONED]),
+            red=len(parts[RED_ONLY]),
+            shows=shows if parts.get(shows) else "",
+        )
+
+    async def find(self, batch_id: int, number: int) -> tuple[int, int]:
+        """Batch and page of the picture with this number in the batch's dataset; raises NotFound, and Refused."""
+        async with self._store.transaction() as tx:
+            dataset = await self._dataset_of_batch(tx, batch_id)
+            found = await pictures.pictures_of_dataset(tx, dataset.id)
+        if not 1 <= number <= len(found):
+            raise Refused(f"There are pictures 1 to {len(found)}; {number} is not among them.")
+        picture = found[number - 1]
+        return picture.batch_id, [each.id for each in found if each.batch_id == picture.batch_id].index(picture.id)
 
     async def get(self, picture_id: int) -> Picture:
         """The picture; raises NotFound."""
@@ -69,13 +116,13 @@ class Captions:
             return await _existing_picture(tx, picture_id)
 
     async def edit(self, picture_id: int, user_id: int, text: str, revision: int) -> Picture:
-        """Store the owner's caption, cleaned, on top of `revision`; durable on return.
+        """Store a caption of the owner or a helper, cleaned, on top of `revision`; durable on return.
 
         Raises NotFound, NotYours, and Refused with the newer caption when somebody edited in between.
         """
         async with self._store.transaction() as tx:
             picture = await _existing_picture(tx, picture_id)
-            dataset = await owned(tx, picture.dataset_id, user_id)
+            dataset = await allowed(tx, picture.dataset_id, user_id, "edit")
             caption = clean_caption(text, dataset.trigger, dataset.class_word)
             edited = await pictures.write_edit(tx, picture_id, caption, revision)
             if edited is None:
@@ -85,16 +132,37 @@ class Captions:
                 )
             return edited
 
+    async def change_tags(
+        self, picture_id: int, user_id: int, revision: int, gone: Sequence[str], new: Sequence[str]
+    ) -> Picture:
+        """Take tags out of one caption and write others in; sentences stay as they are.
+
+        Raises NotFound, NotYours, and Refused when somebody edited in between or it would be too long.
+        """
+        async with self._store.transaction() as tx:
+            picture = await _existing_picture(tx, picture_id)
+            dataset = await allowed(tx, picture.dataset_id, user_id, "edit")
+            if picture.revision != revision:
+                raise Refused("This caption was changed meanwhile, so nothing was done. Press Tags again.")
+            caption, subject = picture.caption, Subject(dataset.trigger, dataset.class_word)
+            for operation in (RemoveTags(tags=tuple(gone)), AddTags(text=", ".join(new))):
+                edit = carry_out(operation, [Captioned(picture.id, 1, caption)], subject)
+                if edit.too_long:
+                    raise Refused("The caption would be longer than 1,000 characters. Take some tags out first.")
+                caption = edit.changes[0].after if edit.changes else caption
+            return await pictures.write_edit(tx, picture_id, caption, revision) or picture
+
     async def remove(self, picture_id: int, user_id: int) -> Removed:
-        """Take the owner's picture out of its dataset, its file too if no other dataset holds it.
+        """Take a picture out of its dataset, its file too if no other dataset holds it.
 
         Raises NotFound or NotYours.
         """
         async with self._files.lock:
             async with self._store.transaction() as tx:
                 picture = await _existing_picture(tx, picture_id)
-                await owned(tx, picture.dataset_id, user_id)
+                await allowed(tx, picture.dataset_id, user_id, "edit")
                 await pictures.delete_picture(tx, picture_id)
+                await mark_dirty(tx, "report", picture.dataset_id)
                 needed = await pictures.is_referenced(tx, picture.file)
                 in_batch = len(await pictures.pictures_of_batch(tx, picture.batch_id))
                 in_dataset = await pictures.count_pictures(tx, picture.dataset_id)
@@ -102,23 +170,34 @@ class Captions:
                 await self._files.remove(picture.file)
         return Removed(picture, in_batch, in_dataset)
 
-    async def tag_batch(self, batch_id: int) -> int:
-        """Write the tagger's captions of the batch's new pictures; a person's edit always wins. Returns how many.
+    async def tag_part(self, batch_id: int) -> int | None:
+        """Write the tagger's captions of the batch's next pictures; returns how many, None when none waits.
 
-        A picture that was removed meanwhile is left out; one that cannot be opened keeps `trigger, class` and is not
-        asked about again. Raises NotFound, and TaggerError when the tagger cannot work: captions then wait as they are.
+        The first picture of a batch goes alone, so that a caption is there in seconds, the others together. A person's
+        edit always wins, and a picture that was removed meanwhile is left out; one that cannot be opened keeps
+        `trigger, class` and is not asked about again. Raises NotFound and TaggerError.
         """
         async with self._store.transaction() as tx:
             dataset = await self._dataset_of_batch(tx, batch_id)
-            new = [each for each in await pictures.pictures_of_batch(tx, batch_id) if not each.tagged]
+            found = await pictures.pictures_of_batch(tx, batch_id)
+        new = [each for each in found if not each.tagged and not each.revision]  # what write_tagged takes
         if not new:
-            return 0
-        results = await self._tagger.tag([self._files.path(picture.file) for picture in new])
+            return None
+        return await self._tag(dataset, new[: CHUNK if len(new) < len(found) else 1])
+
+    async def model_of(self, batch_id: int) -> str:
+        """The tagger that writes the batch's captions, empty for the host's; raises NotFound."""
+        async with self._store.transaction() as tx:
+            return options_of(await self._dataset_of_batch(tx, batch_id), self._host).model
+
+    async def _tag(self, dataset: Dataset, new: Sequence[Picture]) -> int:
+        options = options_of(dataset, self._host)
+        paths = [self._files.path(picture.file) for picture in new]
+        results = await self._tagger.tag(paths, cut_of(options), options.model)
         written = 0
         async with self._store.transaction() as tx:
             for picture, result in zip(new, results, strict=True):
-                tags = () if result is None else _tags_for(dataset, result)
-                caption = build_caption(dataset.trigger, dataset.class_word, tags)
+                caption = tagged_caption(dataset, result, options)
                 written += await pictures.write_tagged(tx, picture.id, caption)
         return written
 
@@ -137,12 +216,26 @@ async def _existing_picture(tx: Connection, picture_id: int) -> Picture:
     return picture
 
 
-def _problems(picture: Picture) -> tuple[str, ...]:
+async def _better_dropped(tx: Connection, dataset: Dataset) -> dict[int, str]:
+    """Of the dataset's red pictures, by id: why."""
+    seen = await judged(tx, dataset, await pictures.pictures_of_dataset(tx, dataset.id))
+    return {each.picture_id: each.verdict.sentence for each in seen if each.verdict.level is Level.RED}
+
+
+def _problems(picture: Picture, why_red: str) -> tuple[str, ...]:
     waiting = () if picture.tagged else ("The caption has no tags yet; you can write them yourself.",)
-    return (*picture.warning_list, *waiting)
+    return (*((why_red,) if why_red else picture.warning_list), *waiting)
 
 
-def _tags_for(dataset: Dataset, result: TagResult) -> Sequence[str]:
-    """General tags, then characters; of a person or character the trigger word is the name, so no other is put in."""
-    named = dataset.kind in ("person", "character")
-    return [tag for tag, _ in (*result.general, *(() if named else result.characters))]
+def is_bare(dataset: Dataset, picture: Picture) -> bool:
+    """Whether the caption says nothing but trigger and class word."""
+    return picture.caption == build_caption(dataset.trigger, dataset.class_word, ())
+
+
+def tagged_caption(dataset: Dataset, result: TagResult | None, options: TagOptions) -> str:
+    """The caption of what the tagger saw; of a picture it could not open only the prefix."""
+    tags: list[str] = []
+    if result is not None:
+        general, characters = ([tag for tag, _ in part] for part in (result.general, result.characters))
+        tags = caption_tags(general, characters, result.rating, options)
+    return build_caption(dataset.trigger, dataset.class_word, tags)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from bot.config import Config
 from bot.errors import LoreleiError, NotFound, NotYours, Refused, StorageError
+from bot.rules.access import CHANGES, Deed, Role, refusal, role_of
 from bot.rules.consent import ATTESTATION, needs_consent
 from bot.rules.names import class_word, dataset_name, kind_of, trigger_word
 from bot.services.files import FileStore
@@ -21,6 +22,8 @@ from bot.store import datasets as rows
 from bot.store import pictures
 from bot.store.database import Connection, Store
 from bot.store.datasets import NewDataset
+from bot.store.helpers import datasets_helped, helper_of, helpers_of
+from bot.store.quality import dropped_files
 from bot.store.rows import ACTIVE, Dataset, Job
 from trainer.contract.cache import forget_job
 
@@ -31,6 +34,8 @@ StopJobs = Callable[[int], Awaitable[None]]
 
 RemoveThread = Callable[[Dataset], Awaitable[bool]]
 """Removes a dataset's thread; whether all of it is gone. Raises a LoreleiError when that must be tried again."""
+
+PUT_AWAY = "This dataset was put away. Its owner can bring it back: /dataset archive"
 
 RETRY_SECONDS = 60.0
 """Pause before a deletion that failed is tried again."""
@@ -49,6 +54,8 @@ class Overview:
     pictures: int
     untagged: int
     limit: int
+    helpers: tuple[int, ...] = ()
+    """Members who help with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +132,17 @@ class Datasets:
         async with self._store.transaction() as tx:
             return await owned(tx, dataset_id, user_id)
 
+    async def allowed(self, dataset_id: int, user_id: int, deed: Deed) -> Dataset:
+        """The dataset, if the member may do that with it (bot.rules.access); raises NotFound, NotYours, Refused."""
+        async with self._store.transaction() as tx:
+            return await allowed(tx, dataset_id, user_id, deed)
+
+    async def role(self, dataset_id: int, user_id: int) -> Role:
+        """What the member is to the dataset; raises NotFound."""
+        async with self._store.transaction() as tx:
+            dataset = await existing(tx, dataset_id)
+            return role_of(dataset, user_id, await helper_of(tx, dataset_id, user_id))
+
     async def for_thread(self, thread_id: int) -> Dataset | None:
         """The dataset that is gathered in this thread, if any."""
         async with self._store.transaction() as tx:
@@ -133,10 +151,15 @@ class Datasets:
 
     async def of_member(self, guild_id: int, owner_id: int, search: str = "") -> list[Dataset]:
         """The member's datasets, newest first, whose name or trigger word holds `search` (for autocomplete)."""
-        wanted = search.strip().casefold()
         async with self._store.transaction() as tx:
             found = await rows.datasets_of(tx, guild_id, owner_id)
-        return [each for each in found if wanted in each.name.casefold() or wanted in each.trigger]
+        return _matching(found, search)
+
+    async def helped_by(self, guild_id: int, user_id: int, search: str = "") -> list[Dataset]:
+        """Datasets of others that the member helps with or is asked to, newest first."""
+        async with self._store.transaction() as tx:
+            found = await datasets_helped(tx, guild_id, user_id)
+        return _matching(found, search)
 
     async def overview(self, dataset_id: int) -> Overview:
         """Counts for the card; raises NotFound."""
@@ -146,6 +169,7 @@ class Datasets:
                 pictures=await pictures.count_pictures(tx, dataset_id),
                 untagged=await pictures.count_untagged(tx, dataset_id),
                 limit=self._config.intake.max_pictures,
+                helpers=tuple(each.user_id for each in await helpers_of(tx, dataset_id) if each.state == "active"),
             )
 
     async def attach_thread(self, dataset_id: int, thread_id: int) -> Dataset:
@@ -232,6 +256,7 @@ class Datasets:
     async def _forget(self, dataset_id: int) -> None:
         async with self._store.transaction() as tx:
             own = {picture.file for picture in await pictures.pictures_of_dataset(tx, dataset_id)}
+            own |= await dropped_files(tx, dataset_id)
             own -= await pictures.referenced_files(tx, without_dataset=dataset_id)
         for file in own:
             await self._files.remove(file)
@@ -257,7 +282,19 @@ async def existing(tx: Connection, dataset_id: int) -> Dataset:
 
 async def owned(tx: Connection, dataset_id: int, user_id: int) -> Dataset:
     """The dataset, if it is the member's; raises NotFound or NotYours."""
+    return await allowed(tx, dataset_id, user_id, "manage")
+
+
+async def allowed(tx: Connection, dataset_id: int, user_id: int, deed: Deed) -> Dataset:
+    """The dataset, if the member may do that with it; raises NotFound, NotYours, and Refused while it is put away."""
     dataset = await existing(tx, dataset_id)
-    if dataset.owner_id != user_id:
-        raise NotYours("This dataset belongs to somebody else; only its owner can do that.")
+    if why := refusal(role_of(dataset, user_id, await helper_of(tx, dataset_id, user_id)), deed):
+        raise NotYours(why)
+    if deed in CHANGES and dataset.archived_at is not None:
+        raise Refused(PUT_AWAY)
     return dataset
+
+
+def _matching(found: Sequence[Dataset], search: str) -> list[Dataset]:
+    wanted = search.strip().casefold()
+    return [each for each in found if wanted in each.name.casefold() or wanted in each.trigger]

@@ -10,10 +10,12 @@ from collections.abc import Callable
 
 from bot.config import Config
 from bot.services.files import FileStore
+from bot.store.caption_edits import forget_offers
 from bot.store.database import Store
 from bot.store.jobs import ended_jobs_before, job_ids
 from bot.store.outbox import remove_sent
 from bot.store.pictures import referenced_files
+from bot.store.quality import forget_dropped
 from trainer.contract.cache import forget_job
 from trainer.contract.errors import ChannelError
 from trainer.contract.folder import JobFolder, remove_leftovers
@@ -22,6 +24,8 @@ from trainer.contract.spec import JOB_ID
 log = logging.getLogger(__name__)
 
 DAY = 86_400.0
+UNDO_DAYS = 7
+"""How long dropped pictures can be brought back."""
 
 
 class Retention:
@@ -47,6 +51,8 @@ class Retention:
         async with self._store.transaction() as tx:
             old = await ended_jobs_before(tx, before)
             await remove_sent(tx, before)
+            await forget_dropped(tx, self._clock() - UNDO_DAYS * DAY)
+            await forget_offers(tx, self._clock() - DAY)
         for job in old:
             await asyncio.to_thread(self._remove_runs, job.id)
         await self._pictures.sweep(self._referenced)

@@ -8,15 +8,17 @@ import logging
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from bot.config import Config
 from bot.errors import NotFound, NotYours, Refused, StorageError
+from bot.rules.crop import focus_of
+from bot.rules.measures import Measures
 from bot.rules.plan import NO_TRAINER, Plan, config_for, make_plan, sample_prompts
 from bot.rules.progress import Progress
 from bot.runners.local import LocalRunner
-from bot.services.datasets import owned
+from bot.services.datasets import PUT_AWAY, owned
 from bot.services.ending import Ending, trained
 from bot.services.library import Library
 from bot.services.queue import Queue
@@ -34,6 +36,7 @@ from bot.store.jobs import (
     update_job,
 )
 from bot.store.pictures import pictures_of_dataset
+from bot.store.quality import measures_of
 from bot.store.rows import Dataset, Job, Picture
 from trainer.contract.config import TrainConfig
 from trainer.contract.durable import reach
@@ -75,7 +78,7 @@ class Training:
         async with self._store.transaction() as tx:
             dataset, pictures = await self._ready(tx, dataset_id, user_id)
             preset = self._config.training.preset_for(dataset.kind, preset)
-            config, notes = self._frozen_config(preset, epochs, len(pictures))
+            config, notes = self._frozen_config(preset, epochs, len(pictures), dataset.square)
             rates = await self._queue.rates(tx)
             line = await self._queue.look(tx)
             free = len(self._runner.services) - len(line.training) - len(line.waiting)
@@ -100,9 +103,10 @@ class Training:
                 dataset, pictures = await self._ready(tx, dataset_id, user_id)
                 await self._check_limits(tx, dataset)
                 preset = self._config.training.preset_for(dataset.kind, preset)
-                config, _ = self._frozen_config(preset, epochs, len(pictures))
+                config, _ = self._frozen_config(preset, epochs, len(pictures), dataset.square)
+                measures = await measures_of(tx, dataset_id)
                 name = await self._next_name(tx, dataset)
-            spec = self._spec(dataset, pictures, config, name, preset)
+            spec = self._spec(dataset, _specs(dataset, pictures, measures), config, name, preset)
             folder = await asyncio.to_thread(self._create, spec)
             reach("bot.job-folder-created")
             job = _job(dataset, spec)
@@ -169,6 +173,8 @@ class Training:
         dataset = await owned(tx, dataset_id, user_id)
         if dataset.state != "open" or dataset.thread_id is None:
             raise Refused("Consent is still missing. Press the button on the dataset's card first.")
+        if dataset.archived_at is not None:
+            raise Refused(PUT_AWAY)
         pictures = await pictures_of_dataset(tx, dataset_id)
         if not pictures:
             raise Refused("The dataset has no pictures yet. Add some first.")
@@ -183,9 +189,13 @@ class Training:
         if len(queued) >= limit:
             raise Refused(f"You have {len(queued)} trainings waiting. Start another when one of them has begun.")
 
-    def _frozen_config(self, preset: str, epochs: int, pictures: int) -> tuple[TrainConfig, list[str]]:
+    def _frozen_config(
+        self, preset: str, epochs: int, pictures: int, square: int | None
+    ) -> tuple[TrainConfig, list[str]]:
+        """The job's settings; `square` is what the member said about squares, None: nothing."""
+        values = {} if square is None else {"square": bool(square)}
         try:
-            return config_for(self._config.training.config_for(preset), epochs, pictures)
+            return config_for(self._config.training.config_for(preset, values), epochs, pictures)
         except InvalidConfig as error:
             raise Refused(f"That cannot be trained: {error}.") from error
 
@@ -198,7 +208,9 @@ class Training:
         await set_last_version(tx, dataset.id, version)
         return f"{dataset.trigger}_v{version}"
 
-    def _spec(self, dataset: Dataset, pictures: list[Picture], config: TrainConfig, name: str, preset: str) -> JobSpec:
+    def _spec(
+        self, dataset: Dataset, pictures: Sequence[PictureSpec], config: TrainConfig, name: str, preset: str
+    ) -> JobSpec:
         now = self._clock()
         base = self._config.training.base
         return JobSpec(
@@ -208,7 +220,7 @@ class Training:
             trigger=dataset.trigger,
             class_word=dataset.class_word,
             kind=dataset.kind,
-            pictures=tuple(PictureSpec(file=picture.file, caption=picture.caption) for picture in pictures),
+            pictures=tuple(pictures),
             config=config,
             preset=preset,
             sample_prompts=sample_prompts(dataset, [picture.caption for picture in pictures]),
@@ -228,6 +240,18 @@ class Training:
             await add_card(tx, "job", job.id, job.thread_id)
             await mark_dirty(tx, "dataset", job.dataset_id)
             await queue_moved(tx)
+
+
+def _specs(dataset: Dataset, pictures: Sequence[Picture], measures: Mapping[int, Measures | None]) -> list[PictureSpec]:
+    """The pictures as the trainer gets them; the square is there whether or not squares are used now."""
+    return [
+        PictureSpec(
+            file=picture.file,
+            caption=picture.caption,
+            focus=focus_of(dataset, picture, measures.get(picture.id)),
+        )
+        for picture in pictures
+    ]
 
 
 def rate_of(config: TrainConfig) -> str:

@@ -23,11 +23,29 @@ async def add_card(tx: Connection, kind: CardKind, ref: str | int, channel_id: i
     )
 
 
+async def add_batch_cards(tx: Connection, dataset_id: int, channel_id: int) -> None:
+    """Want a card for each batch of the dataset that holds pictures and has none (of a copy, for example)."""
+    await tx.execute(
+        "INSERT INTO card (kind, ref, channel_id) SELECT DISTINCT 'batch', CAST(batch_id AS TEXT), ? FROM picture"
+        " WHERE dataset_id = ? ON CONFLICT (kind, ref) DO NOTHING",
+        (channel_id, dataset_id),
+    )
+
+
 async def mark_dirty(tx: Connection, kind: CardKind, ref: str | int, *, urgent: bool = False) -> None:
     """What the card shows has changed; `urgent` shows it without waiting for the edit interval."""
     await tx.execute(
         "UPDATE card SET dirty = dirty + 1, urgent = max(urgent, ?) WHERE kind = ? AND ref = ?",
         (int(urgent), kind, str(ref)),
+    )
+
+
+async def mark_batches_dirty(tx: Connection, dataset_id: int, *, urgent: bool = False) -> None:
+    """What the cards of all the dataset's batches show has changed."""
+    await tx.execute(
+        "UPDATE card SET dirty = dirty + 1, urgent = max(urgent, ?) WHERE kind = 'batch'"
+        " AND ref IN (SELECT CAST(id AS TEXT) FROM batch WHERE dataset_id = ?)",
+        (int(urgent), dataset_id),
     )
 
 
@@ -93,6 +111,20 @@ async def move_cards(tx: Connection, old_channel_id: int, new_channel_id: int) -
     )
 
 
+async def move_to_end(tx: Connection, kind: CardKind, ref: str | int, now: float) -> None:
+    """Have the card posted anew at the end of its thread; the old message goes then."""
+    await tx.execute(
+        "UPDATE card SET posting_at = coalesce(posting_at, ?), dirty = dirty + 1, urgent = 1"
+        " WHERE kind = ? AND ref = ?",
+        (now, kind, str(ref)),
+    )
+
+
 async def set_page(tx: Connection, kind: CardKind, ref: str | int, page: int) -> None:
     """Remember which page a pager shows."""
     await tx.execute("UPDATE card SET page = ? WHERE kind = ? AND ref = ?", (page, kind, str(ref)))
+
+
+async def set_shown(tx: Connection, kind: CardKind, ref: str | int, shows: str) -> None:
+    """Remember which of its pictures a pager shows, from the first of them on."""
+    await tx.execute("UPDATE card SET shows = ?, page = 0 WHERE kind = ? AND ref = ?", (shows, kind, str(ref)))

@@ -70,6 +70,30 @@ async def set_state(tx: Connection, dataset_id: int, state: str) -> None:
     await tx.execute("UPDATE dataset SET state = ? WHERE id = ?", (state, dataset_id))
 
 
+async def set_tag_options(tx: Connection, dataset_id: int, options: str) -> None:
+    """Keep how the tagger writes the dataset's captions."""
+    await tx.execute("UPDATE dataset SET tag_options = ? WHERE id = ?", (options, dataset_id))
+
+
+async def copy_options(tx: Connection, source_id: int, target_id: int) -> None:
+    """Give a dataset what was chosen for another one: how the tagger writes, and squares or own shapes."""
+    await tx.execute(
+        "UPDATE dataset SET (tag_options, square) = (SELECT tag_options, square FROM dataset WHERE id = ?)"
+        " WHERE id = ?",
+        (source_id, target_id),
+    )
+
+
+async def set_name(tx: Connection, dataset_id: int, name: str) -> None:
+    """Call the dataset something else; raises sqlite3.IntegrityError when the owner has one of that name."""
+    await tx.execute("UPDATE dataset SET name = ? WHERE id = ?", (name, dataset_id))
+
+
+async def set_archived(tx: Connection, dataset_id: int, archived_at: float | None) -> None:
+    """Put the dataset away, or (None) bring it back."""
+    await tx.execute("UPDATE dataset SET archived_at = ? WHERE id = ?", (archived_at, dataset_id))
+
+
 async def set_read_until(tx: Connection, dataset_id: int, message_id: int) -> None:
     """Posts in the dataset's thread up to this message have been looked at."""
     await tx.execute("UPDATE dataset SET read_until = max(read_until, ?) WHERE id = ?", (message_id, dataset_id))
@@ -109,7 +133,7 @@ async def delete_dataset(tx: Connection, dataset_id: int) -> None:
             f"DELETE FROM card WHERE kind = ? AND ref IN (SELECT CAST(id AS TEXT) FROM {table} WHERE dataset_id = ?)",
             (kind, dataset_id),
         )
-    await tx.execute("DELETE FROM card WHERE kind = 'dataset' AND ref = ?", (str(dataset_id),))
+    await tx.execute("DELETE FROM card WHERE kind IN ('dataset', 'report') AND ref = ?", (str(dataset_id),))
     await tx.execute("DELETE FROM dataset WHERE id = ?", (dataset_id,))
 
 

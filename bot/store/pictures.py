@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sqlite3
 from collections.abc import Iterable, Sequence
@@ -22,6 +23,8 @@ class NewPicture:
     height: int
     caption: str
     warnings: tuple[str, ...]
+    tagged: bool = False
+    """The caption came with it."""
 
 
 async def batch_by_source(tx: Connection, dataset_id: int, source: str) -> Batch | None:
@@ -79,10 +82,10 @@ async def write_notes(tx: Connection, batch_id: int, sentences: Sequence[str]) -
 
 
 async def insert_picture(tx: Connection, batch: Batch, new: NewPicture) -> Picture:
-    """A new picture of the batch, not tagged yet."""
+    """A new picture of the batch."""
     rows = await tx.execute_fetchall(
-        "INSERT INTO picture (dataset_id, batch_id, file, source_sha256, file_name, width, height, caption, warnings,"
-        " added_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
+        "INSERT INTO picture (dataset_id, batch_id, file, source_sha256, file_name, width, height, caption, tagged,"
+        " warnings, added_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
         (
             batch.dataset_id,
             batch.id,
@@ -92,6 +95,7 @@ async def insert_picture(tx: Connection, batch: Batch, new: NewPicture) -> Pictu
             new.width,
             new.height,
             new.caption,
+            int(new.tagged),
             json.dumps(new.warnings, ensure_ascii=False),
             batch.added_at,
         ),
@@ -144,10 +148,10 @@ async def count_untagged(tx: Connection, dataset_id: int) -> int:
 
 
 async def batches_with_untagged(tx: Connection) -> list[int]:
-    """Batches of open datasets that wait for the tagger, oldest first."""
+    """Batches of open datasets that wait for the tagger: those without any caption first, then the oldest."""
     rows = await tx.execute_fetchall(
-        "SELECT DISTINCT batch_id FROM picture JOIN dataset ON dataset.id = picture.dataset_id"
-        " WHERE tagged = 0 AND dataset.state = 'open' ORDER BY batch_id"
+        "SELECT batch_id FROM picture JOIN dataset ON dataset.id = picture.dataset_id WHERE dataset.state = 'open'"
+        " GROUP BY batch_id HAVING max(tagged = 0 AND revision = 0) ORDER BY max(tagged), batch_id"
     )
     return [int(row[0]) for row in rows]
 
@@ -172,20 +176,50 @@ async def write_edit(tx: Connection, picture_id: int, caption: str, revision: in
     return found[0] if found else None
 
 
+async def write_bulk(tx: Connection, picture_id: int, caption: str) -> None:
+    """Store the caption a bulk edit made; the same transaction has looked at the one it replaces."""
+    await tx.execute(
+        "UPDATE picture SET caption = ?, tagged = 1, revision = revision + 1 WHERE id = ?", (caption, picture_id)
+    )
+
+
+async def copy_picture(tx: Connection, picture: Picture, batch: Batch) -> None:
+    """The same picture, with its caption and all that is known of it, in a batch of another dataset."""
+    place = {"id": None, "dataset_id": batch.dataset_id, "batch_id": batch.id, "added_at": batch.added_at}
+    place["compared"] = 0  # with the pictures of that dataset
+    values = {field.name: getattr(picture, field.name) for field in dataclasses.fields(picture)} | place
+    names = ", ".join(values)
+    await tx.execute(f"INSERT INTO picture ({names}) VALUES ({', '.join('?' * len(values))})", tuple(values.values()))
+
+
+async def move_picture(tx: Connection, picture_id: int, batch: Batch, caption: str) -> None:
+    """Put the picture into a batch of another dataset, under a caption that fits there."""
+    await tx.execute("DELETE FROM twin WHERE first = ?1 OR second = ?1", (picture_id,))
+    await tx.execute(
+        "UPDATE picture SET dataset_id = ?, batch_id = ?, caption = ?, revision = revision + 1, compared = 0"
+        " WHERE id = ?",
+        (batch.dataset_id, batch.id, caption, picture_id),
+    )
+
+
 async def delete_picture(tx: Connection, picture_id: int) -> None:
     """Forget the picture."""
     await tx.execute("DELETE FROM picture WHERE id = ?", (picture_id,))
 
 
 async def referenced_files(tx: Connection, without_dataset: int | None = None) -> set[str]:
-    """Stored files that some picture needs; those of one dataset may be left out."""
-    rows = await tx.execute_fetchall("SELECT DISTINCT file FROM picture WHERE dataset_id IS NOT ?", (without_dataset,))
+    """Stored files that some picture needs, dropped ones too; those of one dataset may be left out."""
+    rows = await tx.execute_fetchall(
+        "SELECT file FROM picture WHERE dataset_id IS NOT ?1 UNION SELECT file FROM dropped WHERE dataset_id IS NOT ?1",
+        (without_dataset,),
+    )
     return {str(row[0]) for row in rows}
 
 
 async def is_referenced(tx: Connection, file: str) -> bool:
-    """Whether some picture needs the stored file."""
-    return await _count(tx, "SELECT COUNT(*) FROM picture WHERE file = ?", (file,)) > 0
+    """Whether some picture, or a dropped one, needs the stored file."""
+    query = "SELECT (SELECT COUNT(*) FROM picture WHERE file = ?1) + (SELECT COUNT(*) FROM dropped WHERE file = ?1)"
+    return await _count(tx, query, (file,)) > 0
 
 
 async def _count(tx: Connection, sql: str, values: Sequence[int | str]) -> int:

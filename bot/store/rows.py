@@ -12,7 +12,8 @@ from trainer.contract.spec import Kind
 
 JobState = Literal["queued", "running", "stopping", "finished", "stopped", "failed"]
 ACTIVE: tuple[JobState, ...] = ("queued", "running", "stopping")
-CardKind = Literal["dataset", "batch", "job"]
+CardKind = Literal["dataset", "batch", "job", "report"]
+HelperState = Literal["asked", "active"]
 
 
 class Row:
@@ -43,6 +44,22 @@ class Dataset(Row):
     created_at: float
     read_until: int = 0
     """Id of the newest message of its thread that was looked at."""
+    square: int | None = None
+    """1: trained on squares, 0: on the pictures' own shapes; None: nobody said, so as the preset has it."""
+    tag_options: str = "{}"
+    """JSON of the tagger options that differ from the host's."""
+    archived_at: float | None = None
+    """When it was put away; None while it is in use."""
+
+
+@dataclass(frozen=True, slots=True)
+class Helper(Row):
+    """A member whom a dataset's owner lets edit it."""
+
+    dataset_id: int
+    user_id: int
+    state: HelperState
+    added_at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +96,45 @@ class Picture(Row):
     tagged: int
     warnings: str
     added_at: float
+    focus: str = ""
+    """JSON of the square a member chose, as shares of the sides; empty: the suggested one (bot.rules.crop)."""
+    compared: int = 0
+    """1 once it was compared with the other pictures of its dataset."""
+
+    @property
+    def focus_box(self) -> tuple[float, float, float, float] | None:
+        """The square a member chose, if any."""
+        if not self.focus:
+            return None
+        left, top, right, lower = (float(value) for value in json.loads(self.focus))
+        return left, top, right, lower
 
     @property
     def warning_list(self) -> list[str]:
         """Sentences on what is wrong with the picture."""
         return [str(item) for item in json.loads(self.warnings)]
+
+
+@dataclass(frozen=True, slots=True)
+class CaptionEdit(Row):
+    """A bulk edit of captions: offered, then perhaps applied, then perhaps undone."""
+
+    id: int
+    dataset_id: int
+    user_id: int
+    title: str
+    operation: str
+    mark: str
+    notes: str
+    offered_at: float
+    applied_at: float | None
+    undone_at: float | None
+    undone_by: int | None
+
+    @property
+    def note_list(self) -> list[str]:
+        """Sentences shown with the diff."""
+        return [str(item) for item in json.loads(self.notes)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,3 +224,5 @@ class Card(Row):
     posted_at: float | None
     edited_at: float | None
     error: str
+    shows: str = ""
+    """Of a pager: all its pictures (empty), or `uncaptioned`, or `red`."""

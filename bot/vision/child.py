@@ -12,6 +12,7 @@ from pathlib import Path
 
 import bot
 
+FEED_BYTES = 1024 * 1024
 _PASSED = ("PATH", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH")
 
 
@@ -38,6 +39,40 @@ def output_of(process: asyncio.subprocess.Process) -> asyncio.StreamReader:
     return process.stdout
 
 
+async def answer_once(command: Sequence[str], data: bytes, most: int, seconds: float) -> bytes:
+    """Start a worker for one question, `data`; what it answers, or had answered when it died, at most `most` bytes.
+
+    Raises TimeoutError; whatever happens the process is gone afterwards.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, env=worker_environment()
+    )
+    try:
+        async with asyncio.timeout(seconds), asyncio.TaskGroup() as group:
+            answer = group.create_task(_read(process, most))
+            group.create_task(feed(process, data))
+        return answer.result()
+    finally:
+        await end_process(process)
+
+
+async def feed(process: asyncio.subprocess.Process, data: bytes) -> None:
+    """Give it `data` and close its stdin; piece by piece, so that no second copy of it waits in this process."""
+    pipe = input_of(process)
+    with contextlib.suppress(ConnectionError):  # it died or answered without reading on
+        for at in range(0, len(data), FEED_BYTES):
+            pipe.write(data[at : at + FEED_BYTES])
+            await pipe.drain()
+    pipe.close()
+
+
+async def _read(process: asyncio.subprocess.Process, most: int) -> bytes:
+    answer = bytearray()
+    while len(answer) <= most and (part := await output_of(process).read(1 << 20)):
+        answer += part
+    return bytes(answer)
+
+
 async def end_process(process: asyncio.subprocess.Process) -> None:
     """End a worker at once, whatever it is doing; nothing when it has ended already.
 
@@ -46,4 +81,7 @@ async def end_process(process: asyncio.subprocess.Process) -> None:
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(process.pid, signal.SIGKILL)
+    if process.stdout is not None:  # one that said too much: asyncio waits for its pipe, which nobody reads any more
+        while await process.stdout.read(1 << 20):
+            pass
     await process.wait()

@@ -19,6 +19,8 @@ LOSSLESS_PIXELS = 4_000_000
 megapixel, which averages JPEG's errors at quality 95 away; lossless it would take ten times the space and time."""
 MAX_SIDE = 16_000
 """Pixels; WEBP ends at 16,383, and no such strip is of use for training."""
+WEBP_PIXELS = 28_000_000
+"""Pillow's WEBP decoder holds four copies of a picture, 16 bytes a pixel: a larger one would take over 600 MB."""
 JPEG_QUALITY = 95
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, RuntimeError)
 """What Pillow's decoders raise on damaged files."""
@@ -37,10 +39,11 @@ class CannotUse(Exception):
         self.values = values
 
 
-def limit_resources(memory_bytes: int, seconds: int) -> None:
-    """Bound this process before it sees a byte: memory, CPU time, no core file, no file writes at all."""
+def limit_resources(memory_bytes: int, seconds: int | None = None) -> None:
+    """Bound this process before it sees a byte: memory, CPU time (None: not), no core file, no file writes at all."""
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds * 2 + 1, seconds * 2 + 1))  # of all threads together
+    if seconds is not None:
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds * 2 + 1, seconds * 2 + 1))  # of all threads together
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 
@@ -69,6 +72,8 @@ def decode(data: bytes, max_pixels: int, min_side: int) -> tuple[dict[str, Any],
     width, height = image.size
     if width * height > max_pixels:
         raise CannotUse("too-large", width=width, height=height)
+    if image.format == "WEBP" and width * height > WEBP_PIXELS:
+        raise CannotUse("memory")
     if max(width, height) > MAX_SIDE:
         raise CannotUse("too-long", width=width, height=height)
     if min(width, height) < min_side:
@@ -114,11 +119,14 @@ def _claims(data: bytes) -> bool:
 
 
 def _upright_srgb(image: Any) -> Any:
-    """RGB, or RGBA where something can be seen through, turned upright, in sRGB."""
+    """RGB, or RGBA where something can be seen through, turned upright, in sRGB.
+
+    In place where that works: a second copy of the largest pictures is 160 MB.
+    """
     from PIL import ImageOps
 
     icc = image.info.get("icc_profile")
-    image = ImageOps.exif_transpose(image)
+    ImageOps.exif_transpose(image, in_place=True)
     alpha = None
     if image.has_transparency_data:
         alpha = image.convert("RGBA").getchannel("A")
@@ -149,14 +157,20 @@ def _srgb(image: Any, icc: bytes | None) -> Any:
         try:
             profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
             mode = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}.get(profile.profile.xcolor_space.strip(), "")
-            base = image.convert("L" if image.mode in ("L", "LA") else "CMYK" if image.mode == "CMYK" else "RGB")
+            base = _in_mode(image, "L" if image.mode in ("L", "LA") else "CMYK" if image.mode == "CMYK" else "RGB")
             if base.mode == mode and "srgb" not in ImageCms.getProfileDescription(profile).lower():
-                converted = ImageCms.profileToProfile(base, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
-                if converted is not None:
-                    return converted
+                srgb = ImageCms.createProfile("sRGB")
+                if mode == "RGB":
+                    ImageCms.profileToProfile(base, profile, srgb, outputMode="RGB", inPlace=True)
+                    return base
+                return ImageCms.profileToProfile(base, profile, srgb, outputMode="RGB")
         except (ImageCms.PyCMSError, OSError):
-            return image.convert("RGB")
-    return image.convert("RGB")
+            return _in_mode(image, "RGB")
+    return _in_mode(image, "RGB")
+
+
+def _in_mode(image: Any, mode: str) -> Any:
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _encode(image: Any, lossless: bool) -> tuple[dict[str, Any], bytes]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
 import math
@@ -13,7 +12,7 @@ from typing import Any
 
 from bot.config import IntakeConfig
 from bot.errors import PictureRefused
-from bot.vision.child import end_process, input_of, output_of, worker_command, worker_environment
+from bot.vision.child import answer_once, worker_command
 from bot.vision.sniff import what_it_is
 
 log = logging.getLogger(__name__)
@@ -63,27 +62,17 @@ class Decoder:
     async def _run(self, data: bytes, shown: str) -> bytes:
         """The worker's answer: one line of JSON, then the picture; whatever it wrote before it died."""
         limits = self._limits
-        process = await asyncio.create_subprocess_exec(
-            *worker_command(
-                "bot.vision.decode_worker",
-                *(str(limits.decode_memory_bytes), str(math.ceil(limits.decode_seconds))),
-                *(str(int(limits.max_megapixels * 1e6)), str(limits.min_side)),
-            ),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            env=worker_environment(),
+        command = worker_command(
+            "bot.vision.decode_worker",
+            *(str(limits.decode_memory_bytes), str(math.ceil(limits.decode_seconds))),
+            *(str(int(limits.max_megapixels * 1e6)), str(limits.min_side)),
         )
         try:
-            answer, _ = await asyncio.wait_for(
-                asyncio.gather(_read(process), _feed(process, data)), limits.decode_seconds
-            )
+            return await answer_once(command, data, MAX_STORED_BYTES, limits.decode_seconds)
         except TimeoutError:
             raise PictureRefused(
                 f"{shown} took longer than {limits.decode_seconds:.0f} seconds to open. Send a smaller copy as JPEG."
             ) from None
-        finally:
-            await end_process(process)
-        return answer
 
     def _reason(self, why: str, result: dict[str, Any], data: bytes) -> str:
         """Why a file is refused, as the rest of a sentence that starts with its name."""
@@ -112,18 +101,3 @@ def _decoded(result: dict[str, Any], picture: bytes) -> DecodedPicture:
     if result["suffix"] not in ("jpg", "webp") or not 0 < len(picture) == int(result["bytes"]) <= MAX_STORED_BYTES:
         raise ValueError("the worker's answer is not a picture")
     return DecodedPicture(picture, result["suffix"], int(result["width"]), int(result["height"]))
-
-
-async def _feed(process: asyncio.subprocess.Process, data: bytes) -> None:
-    pipe = input_of(process)
-    with contextlib.suppress(ConnectionError):  # it died or answered without reading on
-        pipe.write(data)
-        await pipe.drain()
-    pipe.close()
-
-
-async def _read(process: asyncio.subprocess.Process) -> bytes:
-    answer = bytearray()
-    while len(answer) <= MAX_STORED_BYTES and (part := await output_of(process).read(1 << 20)):
-        answer += part
-    return bytes(answer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import logging
 from collections.abc import Sequence
@@ -12,15 +13,16 @@ from typing import Any
 from bot.config import TaggerConfig
 from bot.errors import TaggerError
 from bot.vision.child import end_process, input_of, output_of, worker_command, worker_environment
-from bot.vision.wd14 import TagResult
+from bot.vision.wd14 import Cut, TagResult
 
 log = logging.getLogger(__name__)
 
-CHUNK = 8
-"""Pictures asked for at once."""
+CHUNK = 32
+"""Pictures asked for at once: several runs of the model, so that the next pictures are opened while it works."""
 LOAD_SECONDS = 1800.0
 """The first start downloads some hundred megabytes."""
-CHUNK_SECONDS = 120.0
+PICTURE_SECONDS = 15.0
+"""The longest a picture may take; the largest model (EVA02, 1.3 GB) on two busy cores stays under it."""
 MAX_LINE = 16 * 1024 * 1024
 _HUB = (
     *("HOME", "HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "HF_ENDPOINT", "XDG_CACHE_HOME"),
@@ -37,6 +39,8 @@ class Tagger:
         self._config = config
         self._lock = asyncio.Lock()
         self._process: asyncio.subprocess.Process | None = None
+        self._model = ""
+        """What the process holds: one model at a time, as each takes its gigabyte."""
         self._idle: asyncio.TimerHandle | None = None
 
     @property
@@ -44,15 +48,19 @@ class Tagger:
         """Whether the model's process is up."""
         return self._process is not None and self._process.returncode is None
 
-    async def tag(self, paths: Sequence[Path]) -> list[TagResult | None]:
-        """Tags of stored pictures, in order, None for one that is gone; raises TaggerError with what it means."""
+    async def tag(self, paths: Sequence[Path], cut: Cut | None = None, model: str = "") -> list[TagResult | None]:
+        """Tags of stored pictures, in order, None for one that is gone; raises TaggerError with what it means.
+
+        Without a cut and a model it is the host's.
+        """
+        cut = cut or Cut(self._config.general_threshold, self._config.character_threshold, self._config.mcut)
         async with self._lock:
             self._cancel_idle()
             try:
-                process = await self._ready()
+                process = await self._ready(model or self._config.model)
                 results: list[TagResult | None] = []
                 for start in range(0, len(paths), CHUNK):
-                    results += await _ask(process, paths[start : start + CHUNK])
+                    results += await _ask(process, paths[start : start + CHUNK], cut)
             except TaggerError:
                 await self._end()
                 raise
@@ -68,15 +76,14 @@ class Tagger:
             self._cancel_idle()
             await self._end()
 
-    async def _ready(self) -> asyncio.subprocess.Process:
-        process = self._process
-        if process is not None and process.returncode is None and not input_of(process).is_closing():
+    async def _ready(self, model: str) -> asyncio.subprocess.Process:
+        process, alive = self._process, self.running
+        if process is not None and alive and model == self._model and not input_of(process).is_closing():
             return process
         await self._end()
-        config = self._config
-        thresholds = (str(config.general_threshold), str(config.character_threshold))
+        self._model = model
         self._process = await asyncio.create_subprocess_exec(
-            *worker_command("bot.vision.tagger_worker", config.model, *thresholds, str(config.threads)),
+            *worker_command("bot.vision.tagger_worker", model, str(self._config.threads)),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             env=worker_environment(_HUB, {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}),
@@ -84,7 +91,7 @@ class Tagger:
         )
         answer = await _answer(self._process, LOAD_SECONDS)
         if "error" in answer:
-            log.error("the tagger %s cannot be loaded: %s", config.model, answer["error"])
+            log.error("the tagger %s cannot be loaded: %s", model, answer["error"])
             raise TaggerError(
                 f"The tagger's model cannot be loaded. {_REMEDY} (For the host: [tagger] model must be a folder with"
                 " model.onnx and selected_tags.csv, or a hub id that can be downloaded; the log has the reason.)"
@@ -107,14 +114,14 @@ class Tagger:
             self._process = None
 
 
-async def _ask(process: asyncio.subprocess.Process, paths: Sequence[Path]) -> list[TagResult | None]:
-    question = {"paths": [str(path.resolve()) for path in paths]}
+async def _ask(process: asyncio.subprocess.Process, paths: Sequence[Path], cut: Cut) -> list[TagResult | None]:
+    question = {"paths": [str(path.resolve()) for path in paths], "cut": dataclasses.asdict(cut)}
     try:
         input_of(process).write(json.dumps(question).encode() + b"\n")
         await input_of(process).drain()
     except ConnectionError as error:
         raise _died() from error
-    answer = await _answer(process, CHUNK_SECONDS)
+    answer = await _answer(process, 60.0 + PICTURE_SECONDS * len(paths))
     if "error" in answer:
         log.error("the tagger failed: %s", answer["error"])
         raise TaggerError(f"The tagger failed on these pictures. {_REMEDY}")
@@ -129,7 +136,8 @@ async def _ask(process: asyncio.subprocess.Process, paths: Sequence[Path]) -> li
 
 async def _answer(process: asyncio.subprocess.Process, seconds: float) -> dict[str, Any]:
     try:
-        line = await asyncio.wait_for(output_of(process).readline(), seconds)
+        async with asyncio.timeout(seconds):  # not wait_for: before Python 3.12 it may swallow a cancellation
+            line = await output_of(process).readline()
         answer = json.loads(line)
     except TimeoutError:
         raise TaggerError(f"The tagger took longer than {seconds:.0f} seconds. {_REMEDY}") from None

@@ -1,10 +1,10 @@
 """The process that holds the tagger's model: JSON lines in, JSON lines out, until stdin ends.
 
-    python -m bot.vision.tagger_worker MODEL GENERAL CHARACTER THREADS
+    python -m bot.vision.tagger_worker MODEL THREADS
 
 MODEL is a folder with model.onnx and selected_tags.csv, or a hub id. First line out: {"ready": labels} or
-{"error": why}. Then each {"paths": [...]} is answered by {"results": [{general, characters, rating} or null, ...]}
-or {"error": why}.
+{"error": why}. Then each {"paths": [...], "cut": {general, character, mcut}} is answered by
+{"results": [{general, characters, rating} or null, ...]} or {"error": why}.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ import numpy as np
 import onnxruntime
 from PIL import Image
 
-from bot.vision.wd14 import TagResult, prepare, read_labels, read_tags
+from bot.vision.wd14 import Cut, TagResult, prepare, read_labels, read_tags
 
 FILES = ("model.onnx", "selected_tags.csv")
 BATCH = 8
@@ -34,6 +35,8 @@ class Model:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
+        # A thread of the model that waits must sleep: the next pictures are being opened meanwhile.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = onnxruntime.InferenceSession(
             str(folder / FILES[0]), sess_options=options, providers=["CPUExecutionProvider"]
         )
@@ -47,21 +50,30 @@ class Model:
         if isinstance(outputs, int) and outputs != len(self.labels):
             raise ValueError(f"the model has {outputs} labels but selected_tags.csv lists {len(self.labels)}")
         self._name = tensor.name
+        self._threads = threads
         self._side = height
         self._fixed = isinstance(batch, int)
         self._batch = batch if isinstance(batch, int) else BATCH
 
-    def tag(self, paths: Sequence[Path], general: float, character: float) -> list[TagResult | None]:
-        """Tags of the pictures, in order; None for one that is gone or cannot be opened."""
+    def tag(self, paths: Sequence[Path], cut: Cut) -> list[TagResult | None]:
+        """Tags of the pictures, in order; None for one that is gone or cannot be opened.
+
+        While the model runs on some pictures, threads open and scale the next ones.
+        """
         results: list[TagResult | None] = []
-        for start in range(0, len(paths), self._batch):
-            prepared = [self._prepare(path) for path in paths[start : start + self._batch]]
+        for prepared in self._prepared(paths):
             found = iter(self._run([picture for picture in prepared if picture is not None]))
-            results += [
-                None if picture is None else read_tags(next(found), self.labels, general, character)
-                for picture in prepared
-            ]
+            results += [None if picture is None else read_tags(next(found), self.labels, cut) for picture in prepared]
         return results
+
+    def _prepared(self, paths: Sequence[Path]) -> Iterator[list[Any | None]]:
+        """The pictures as the model takes them, a run's worth at a time; at most two runs' worth are in memory."""
+        parts = [paths[start : start + self._batch] for start in range(0, len(paths), self._batch)]
+        with ThreadPoolExecutor(self._threads) as pool:
+            ahead: list[Future[Any | None]] = []
+            for part in [*parts, ()]:
+                now, ahead = ahead, [pool.submit(self._prepare, path) for path in part]
+                yield [future.result() for future in now]
 
     def _run(self, pictures: list[Any]) -> Any:
         """Probabilities `(n, labels)`; a model whose batch is fixed gets the last picture again to fill it."""
@@ -92,7 +104,7 @@ def find_model(model: str) -> Path:
 
 def main(arguments: list[str]) -> None:
     """Load, then answer."""
-    name, general, character, threads = arguments
+    name, threads = arguments
     try:
         model = Model(find_model(name), int(threads))
     except Exception as error:  # noqa: BLE001 - whatever the hub, the runtime or the file says is one line for the bot
@@ -100,9 +112,9 @@ def main(arguments: list[str]) -> None:
         return
     _say({"ready": len(model.labels)})
     for line in sys.stdin:
-        paths = [Path(path) for path in json.loads(line)["paths"]]
+        question = json.loads(line)
         try:
-            results = model.tag(paths, float(general), float(character))
+            results = model.tag([Path(path) for path in question["paths"]], Cut(**question["cut"]))
         except Exception as error:  # noqa: BLE001 - one bad question must not cost the loaded model
             _say({"error": f"{type(error).__name__}: {error}"})
         else:

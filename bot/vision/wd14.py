@@ -14,16 +14,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from bot.rules.kaomoji import shown_tag
+
 GENERAL, CHARACTER, RATING = 0, 4, 9
 """Categories of selected_tags.csv."""
-
-_KAOMOJI = frozenset(
-    (
-        *("0_0", "(o)_(o)", "+_+", "+_-", "._.", "<o>_<o>", "<|>_<|>", "=_=", ">_<", "3_3"),
-        *("6_9", ">_o", "@_@", "^_^", "o_o", "u_u", "x_x", "|_|", "||_||"),
-    )
-)
-"""Tags whose _ is a mouth, not a space."""
 
 Scored = tuple[str, float]
 
@@ -61,36 +55,63 @@ def read_labels(lines: Iterable[str]) -> tuple[Label, ...]:
     return labels
 
 
-def shown_tag(name: str) -> str:
-    """A tag as captions write it: `_` becomes a space, except in a kaomoji."""
-    return name if name in _KAOMOJI else name.replace("_", " ")
-
-
 def prepare(image: Image.Image, side: int) -> npt.NDArray[np.float32]:
     """An upright picture as the model's input `(side, side, 3)`: on white, centred on a white square, BGR, 0..255."""
-    if image.mode != "RGBA":
-        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    if image.mode != "RGB":
+        seen_through = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+        image = Image.alpha_composite(white, seen_through).convert("RGB")
     longest = max(image.size)
-    square = Image.new("RGB", (longest, longest), (255, 255, 255))
-    corner = ((longest - image.width) // 2, (longest - image.height) // 2)
-    square.paste(image.convert("RGB"), corner, image if image.mode == "RGBA" else None)
+    if image.size != (longest, longest):
+        square = Image.new("RGB", (longest, longest), (255, 255, 255))
+        square.paste(image, ((longest - image.width) // 2, (longest - image.height) // 2))
+        image = square
     if longest != side:
-        square = square.resize((side, side), Image.Resampling.BICUBIC)
-    return np.ascontiguousarray(np.asarray(square, dtype=np.float32)[:, :, ::-1])
+        image = image.resize((side, side), Image.Resampling.BICUBIC)
+    return np.ascontiguousarray(np.asarray(image, dtype=np.float32)[:, :, ::-1])
 
 
-def read_tags(
-    probabilities: npt.NDArray[np.float32], labels: tuple[Label, ...], general: float, character: float
-) -> TagResult:
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Which probabilities count as seen."""
+
+    general: float = 0.35
+    """Threshold of general tags; SmilingWolf's demo and imgutils start there."""
+    character: float = 0.85
+    """Threshold of characters' names."""
+    mcut: bool = False
+    """Find both thresholds in each picture's own probabilities instead."""
+
+
+LEAST_CHARACTER = 0.15
+"""Under this an MCut of the characters is noise: pictures without a known character have no gap (the same demo)."""
+
+
+def read_tags(probabilities: npt.NDArray[np.float32], labels: tuple[Label, ...], cut: Cut) -> TagResult:
     """Tags of one picture, `probabilities` `(labels,)`: those strictly above their category's threshold."""
-    scored = [(label, float(value)) for label, value in zip(labels, probabilities, strict=True)]
-    ratings = [(value, label.name) for label, value in scored if label.category == RATING]
+    by_category: dict[int, list[Scored]] = {GENERAL: [], CHARACTER: [], RATING: []}
+    for label, value in zip(labels, probabilities.tolist(), strict=True):
+        if label.category in by_category:
+            by_category[label.category].append((label.name, value))
+    general, characters, ratings = by_category[GENERAL], by_category[CHARACTER], by_category[RATING]
+    least_general, least_character = cut.general, cut.character
+    if cut.mcut:
+        least_general = maximum_cut(general)
+        least_character = max(LEAST_CHARACTER, maximum_cut(characters))
     return TagResult(
-        general=_above(scored, GENERAL, general),
-        characters=_above(scored, CHARACTER, character),
-        rating=max(ratings)[1] if ratings else "",
+        general=tuple(each for each in general if each[1] > least_general),
+        characters=tuple(each for each in characters if each[1] > least_character),
+        rating=max(ratings, key=lambda each: each[1])[0] if ratings else "",
     )
 
 
-def _above(scored: list[tuple[Label, float]], category: int, threshold: float) -> tuple[Scored, ...]:
-    return tuple((label.name, value) for label, value in scored if label.category == category and value > threshold)
+def maximum_cut(scored: list[Scored]) -> float:
+    """MCut: the midpoint of the largest gap between neighbours, all sorted; 0.0 where there are no two to compare.
+
+    Largeron, Moulin, Géry: MCut, a thresholding strategy for multi-label classification (2012).
+    """
+    values = np.sort(np.array([value for _, value in scored], dtype=np.float32))[::-1]
+    if len(values) < 2:
+        return 0.0
+    place = int((values[:-1] - values[1:]).argmax())
+    return float((values[place] + values[place + 1]) / 2)

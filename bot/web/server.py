@@ -1,4 +1,4 @@
-"""The bot's own small web server: signed downloads of finished LoRA files, and a health check."""
+"""The bot's own small web server: signed downloads of finished LoRA files, datasets' pages, and a health check."""
 
 from __future__ import annotations
 
@@ -11,8 +11,13 @@ from aiohttp import web
 
 from bot.config import WebConfig
 from bot.web.links import Links
+from bot.web.pages import MAX_JSON_BYTES, Pages
 
 log = logging.getLogger(__name__)
+
+
+CLOSE_SECONDS = 5.0
+"""How long a bot that stops waits for what is on its way; browsers go on with a download, the page with its uploads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +33,14 @@ FindFile = Callable[[str], Awaitable[Download | None]]
 
 
 class WebServer:
-    """Serves `GET /d/{job id}` and `GET /health` in the bot's loop; a port in use is told, the bot goes on."""
+    """Serves downloads, pages and `GET /health` in the bot's loop; a port in use is told, the bot goes on."""
 
     def __init__(self, config: WebConfig, find_file: FindFile) -> None:
         self._config = config
         self._find_file = find_file
         self._runner: web.AppRunner | None = None
-        self._port = 0
+        self.port = 0
+        """Where it listens; 0 while it does not."""
         self._links: Links | None = None
 
     def base_url(self) -> str:
@@ -44,21 +50,23 @@ class WebServer:
         if self._config.public_url:
             return self._config.base_url
         host = f"[{self._config.host}]" if ":" in self._config.host else self._config.host
-        return f"http://{host}:{self._port}"
+        return f"http://{host}:{self.port}"
 
-    async def start(self, links: Links) -> None:
+    async def start(self, links: Links, pages: Pages | None = None) -> None:
         """Begin to listen; a failure is logged with the remedy."""
         self._links = links
-        app = web.Application()
+        app = web.Application(client_max_size=MAX_JSON_BYTES)
+        if pages is not None:
+            pages.add_to(app.router)
         app.router.add_get("/d/{job_id}", self._download)
         app.router.add_get("/health", _health)
-        runner = web.AppRunner(app, access_log=None)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=CLOSE_SECONDS)
         await runner.setup()
         try:
             await web.TCPSite(runner, self._config.host, self._config.port).start()
         except OSError as error:
             log.error(
-                "no download page: cannot listen on %s:%s (%s); change [web] in config.toml",
+                "no web pages: cannot listen on %s:%s (%s); change [web] in config.toml",
                 self._config.host,
                 self._config.port,
                 error.strerror or error,
@@ -66,8 +74,8 @@ class WebServer:
             await runner.cleanup()
             return
         self._runner = runner
-        self._port = runner.addresses[0][1]
-        log.info("download page on %s", self.base_url())
+        self.port = runner.addresses[0][1]
+        log.info("web pages on %s", self.base_url())
 
     async def close(self) -> None:
         """Stop listening."""

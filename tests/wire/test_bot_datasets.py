@@ -148,3 +148,26 @@ async def test_a_missing_permission_is_said_in_words(server, bot, alice, worksho
     asked = await alice.slash("dataset create", name="Rex", trigger="rexxl", class_word="dog", kind="object")
     await server.world.wait_for(lambda: "permission" in asked.texts)
     assert "Traceback" not in asked.texts
+
+
+async def test_the_cards_around_a_dataset_are_what_discord_takes(server, bot, alice, workshop):
+    """Link button, user select with defaults, modal, thread edits: each request is checked against Discord's schema."""
+    bob = Actor(server, "bob")
+    thread, card = await workshop.create_dataset(alice)
+    await workshop.hand_over(alice, card, jpegs(1))
+    page = await alice.click(card, "Upload many")
+    link = next(part for part in page.original.walk() if part.get("label") == "Open the page")
+    assert "/u/#1." in link["url"]
+    await bot.services.sharing.invite(1, alice.user.id, bob.user.id)
+    helpers = await alice.click(card, "Helpers")
+    select = next(part for part in helpers.original.walk() if part["type"] == 5)
+    assert [int(each["id"]) for each in select["default_values"]] == [bob.user.id]
+    more = await alice.click(card, "More")
+    form = await alice.click(more.original, "Rename")
+    await alice.submit(form, {"name": "Bobby at the sea"})
+    await server.world.wait_for(lambda: thread.name == "Bobby at the sea" and "Bobby at the sea" in card.text)
+    copy = await alice.click(more.original, "Copy")
+    await alice.click(copy.original, "Copy")
+    await server.world.wait_for(lambda: len(server.world.threads) == 2)
+    await alice.click(more.original, "Put away")
+    await server.world.wait_for(lambda: "Put away with 1 picture" in card.text)

@@ -12,16 +12,31 @@ from PIL import Image
 
 from bot.cards.captions import BatchPage, batch_card, batch_links, caption_form, empty_batch_card, handed_over
 from bot.cards.dataset import consent_card, dataset_card, dataset_lines, delete_card, pick_card, upload_form
+from bot.cards.manage import (
+    copy_card,
+    helper_view_card,
+    helpers_card,
+    helping_card,
+    merge_card,
+    merge_pick_card,
+    more_card,
+    page_card,
+    rename_form,
+    sharing_card,
+)
 from bot.cards.parts import Card, upload
 from bot.cards.preview import preview
 from bot.cards.text import escaped, listing
 from bot.rules.consent import ATTESTATION
+from bot.services.arrange import CopyPlan, MergePlan
 from bot.services.captions import PageView
 from bot.services.datasets import DeletePlan, Overview
 from bot.services.intake import BatchReport
 from bot.services.messages import FileToSend
+from bot.services.sharing import MOST_HELPERS, Circle
 from bot.store.pictures import BatchPlace
-from bot.store.rows import Dataset, Picture
+from bot.store.rows import Dataset, Helper, Picture
+from bot.web.passes import PageLink
 
 WORST = "_*`~|<@123456789012345678>@everyone[x](http://y)"
 DATASET = Dataset(
@@ -108,10 +123,30 @@ async def test_the_other_cards_stay_within_discords_limits():
     for form in (upload_form(DATASET, 10), caption_form(PICTURE)):
         assert len(form.title) <= 45
         assert len(form.custom_id) <= 100
-    assert len(dataset_lines([overview] * 30)) <= 2000
-    assert dataset_lines([overview] * 30).endswith("more")
+    assert len(dataset_lines([overview] * 30, 4)) <= 2000
+    assert dataset_lines([overview] * 30, 4).endswith("more")
     assert len(handed_over(BatchReport(DATASET, None), ["n" * 500] * 20)) <= 2000
     assert len(batch_links(2**63, [BatchPlace(2**53, 10, 1e9, 2**63, 2**63)] * 10)) <= 2000
+
+
+async def test_the_cards_around_a_dataset_stay_within_discords_limits():
+    circle = Circle(DATASET, tuple(Helper(DATASET.id, 2**63 + number, "asked", 0.0) for number in range(MOST_HELPERS)))
+    link = PageLink("http://h/u/#" + "9" * 400, 2**33, False)
+    for card in (
+        page_card(DATASET, link),
+        helpers_card(circle),
+        helper_view_card(circle),
+        sharing_card(DATASET, 2**63),
+        helping_card(DATASET),
+        more_card(DATASET),
+        copy_card(CopyPlan(DATASET, DATASET.name, 100, ATTESTATION)),
+        merge_pick_card(DATASET, [dataclasses.replace(DATASET, id=number) for number in range(30)]),
+        merge_card(MergePlan(DATASET, dataclasses.replace(DATASET, trigger="y" * 24), 100, 100, ATTESTATION)),
+        dataset_card(Overview(DATASET, 100, 0, 100, tuple(range(2**63, 2**63 + 10))), posts_taken=True).view,
+        dataset_card(Overview(dataclasses.replace(DATASET, archived_at=1.0), 1, 0, 100), posts_taken=True).view,
+    ):
+        check_limits(card)
+    assert len(rename_form(DATASET).title) <= 45
 
 
 async def test_cards_are_not_kept_by_discord_py():

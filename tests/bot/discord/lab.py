@@ -74,7 +74,12 @@ class Lab:
         card = await until(
             lambda: next((each for each in self.cards(thread, "cap-next") if each.id not in known), None), "the card"
         )
-        return await self.until_card(thread, card.id, "solo")
+
+        def captioned() -> discord.Message | None:  # whatever its words: a person's captions leave tags out
+            message = next((each for each in thread.history() if each.id == card.id), None)
+            return message if message is not None and "no tags yet" not in all_text(message) else None
+
+        return await until(captioned, "captions on the card")
 
     async def press(self, actor: MemberActor, message: discord.Message, action: str) -> InteractionResult:
         """Press the button whose custom_id begins with `v1:<action>`."""
@@ -82,9 +87,32 @@ class Lab:
         await free(self.env)
         return await actor.click(message, custom_id=custom_id)
 
+    async def choose(
+        self, actor: MemberActor, message: discord.Message, action: str, *values: str
+    ) -> InteractionResult:
+        """Choose values in the select whose custom_id begins with `v1:<action>`."""
+        custom_id = next(each for each in custom_ids(message) if each.startswith(f"v1:{action}"))
+        await free(self.env)
+        return await actor.select(message, list(values), custom_id=custom_id)
+
+    async def shown(self, result: InteractionResult, words: str = "") -> discord.Message:
+        """The card that answers an interaction, once it has `words`."""
+        await self.said(result, words)
+        return (await self.answer(result)).message
+
+    async def captions(self) -> list[str]:
+        """Every caption, in the order of the pictures."""
+        return [row["caption"] for row in await self.rows("SELECT caption FROM picture ORDER BY id")]
+
     async def form(self, message: discord.Message, action: str) -> InteractionResult:
         """Alice presses the button that opens a modal; the result with it."""
         result = await self.press(self.alice, message, action)
+        await until(lambda: result.modal, "a modal")
+        return result
+
+    async def asked(self, thread: ChannelHandle, command: str) -> InteractionResult:
+        """Alice types a command that opens a modal; the result with it."""
+        result = await self.slash(self.alice, thread, command)
         await until(lambda: result.modal, "a modal")
         return result
 
@@ -173,6 +201,11 @@ def custom_ids(message: discord.Message, *, disabled: bool = False) -> list[str]
         for each in _walk(message.components)
         if getattr(each, "custom_id", None) and (disabled or not getattr(each, "disabled", False))
     ]
+
+
+def buttons(message: discord.Message) -> list[Any]:
+    """Its buttons, links among them."""
+    return [each for each in _walk(message.components) if isinstance(each, discord.Button)]
 
 
 def all_text(message: discord.Message) -> str:

@@ -106,7 +106,7 @@ async def test_remove_asks_once_and_takes_picture_and_file(lab, pictures):
 
 
 async def test_without_a_tagger_captions_can_be_written_by_hand(lab, pictures, monkeypatch, caplog):
-    async def broken(paths):
+    async def broken(paths, cut, model):
         raise TaggerError("The tagger's model is missing.")
 
     monkeypatch.setattr(lab.bot.services.tagger, "tag", broken)
@@ -122,7 +122,7 @@ async def test_without_a_tagger_captions_can_be_written_by_hand(lab, pictures, m
 
 
 async def test_captions_cut_short_by_a_restart_are_written_after_it(lab, pictures, monkeypatch):
-    async def never(paths):
+    async def never(paths, cut, model):
         await asyncio.Event().wait()
 
     monkeypatch.setattr(lab.bot.services.tagger, "tag", never)

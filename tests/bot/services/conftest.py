@@ -13,28 +13,32 @@ from bot.services.intake import Incoming, Intake
 from bot.store.datasets import NewDataset
 from bot.store.rows import Dataset
 from bot.vision.decoder import DecodedPicture, Decoder
-from bot.vision.wd14 import TagResult
+from bot.vision.wd14 import Cut, TagResult
 
 OWNER, OTHER, GUILD, CHANNEL = 11, 12, 1, 2
 
 
 class ScriptedTagger:
-    """Says the same tags of every picture, or fails; `meanwhile` runs while it thinks."""
+    """Says the same tags of every picture, or fails; `meanwhile` runs while it first thinks."""
 
     def __init__(self) -> None:
         self.result = TagResult((("1girl", 0.9), ("smile", 0.8)), (("some heroine", 0.9),), "general")
         self.broken = False
         self.gone: set[int] = set()
         self.asked: list[Path] = []
+        self.cut, self.model = Cut(), ""
         self.meanwhile: Callable[[], Awaitable[object]] | None = None
 
-    async def tag(self, paths: Sequence[Path]) -> list[TagResult | None]:
+    async def tag(self, paths: Sequence[Path], cut: Cut, model: str) -> list[TagResult | None]:
         if self.broken:
             raise TaggerError("The tagger is broken.")
+        before = len(self.asked)
         self.asked += paths
+        self.cut, self.model = cut, model
         if self.meanwhile is not None:
-            await self.meanwhile()
-        return [None if place in self.gone else self.result for place in range(len(paths))]
+            meanwhile, self.meanwhile = self.meanwhile, None
+            await meanwhile()
+        return [None if before + place in self.gone else self.result for place in range(len(paths))]
 
 
 class Jobs:
@@ -86,8 +90,8 @@ def tagger() -> ScriptedTagger:
 
 
 @pytest.fixture
-def captions(store, files, tagger) -> Captions:
-    return Captions(store, files, tagger)
+def captions(store, files, tagger, config) -> Captions:
+    return Captions(store, files, tagger, config.tagger)
 
 
 @pytest.fixture
@@ -120,3 +124,11 @@ async def rows(store, sql: str, *values) -> list:
     """What the database holds."""
     async with store.transaction() as tx:
         return [tuple(row) for row in await tx.execute_fetchall(sql, values)]
+
+
+async def tag_all(captions: Captions, batch_id: int) -> int:
+    """Has every new picture of the batch captioned; how many were."""
+    written = 0
+    while (part := await captions.tag_part(batch_id)) is not None:
+        written += part
+    return written

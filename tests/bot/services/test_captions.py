@@ -4,7 +4,7 @@ import pytest
 
 from bot.errors import NotFound, NotYours, Refused, TaggerError
 from tests.bot.conftest import make_picture
-from tests.bot.services.conftest import OTHER, OWNER, incoming, rows
+from tests.bot.services.conftest import OTHER, OWNER, incoming, rows, tag_all
 
 
 @pytest.fixture
@@ -15,31 +15,31 @@ async def batch(intake, dataset):
 
 
 async def test_the_tagger_writes_captions(captions, batch, tagger, files):
-    assert await captions.tag_batch(batch.batch.id) == 3
+    assert await tag_all(captions, batch.batch.id) == 3
     assert tagger.asked == [files.path(picture.file) for picture in batch.added]
     page = await captions.page(batch.batch.id, 0)
     assert page.picture.caption == "lisaxl, woman, smile"  # 1girl says woman again, a character's name has no place
     assert page.picture.tagged
-    assert await captions.tag_batch(batch.batch.id) == 0
+    assert await tag_all(captions, batch.batch.id) == 0
     assert len(tagger.asked) == 3
 
 
 async def test_a_style_keeps_characters(captions, intake, datasets, asked):
     style = await datasets.create(asked(name="Ink", trigger="inky", class_word="", kind="style"))
     report = await intake.add(style.id, OWNER, "m", [incoming("a.jpg", make_picture())])
-    await captions.tag_batch(report.batch.id)
+    await tag_all(captions, report.batch.id)
     assert (await captions.get(report.added[0].id)).caption == "inky, 1girl, smile, some heroine"
 
 
 async def test_a_broken_tagger_leaves_the_first_captions_and_is_made_good(captions, batch, tagger):
     tagger.broken = True
     with pytest.raises(TaggerError):
-        await captions.tag_batch(batch.batch.id)
+        await tag_all(captions, batch.batch.id)
     page = await captions.page(batch.batch.id, 0)
     assert page.picture.caption == "lisaxl, woman"
     assert any("no tags yet" in problem for problem in page.problems)
     tagger.broken = False
-    assert await captions.tag_batch(batch.batch.id) == 3
+    assert await tag_all(captions, batch.batch.id) == 3
     assert (await captions.page(batch.batch.id, 0)).picture.tagged
 
 
@@ -51,15 +51,15 @@ async def test_a_person_is_faster_than_the_tagger(captions, batch, tagger):
         await captions.remove(second.id, OWNER)
 
     tagger.meanwhile = meanwhile
-    assert await captions.tag_batch(batch.batch.id) == 1
+    assert await tag_all(captions, batch.batch.id) == 1
     assert (await captions.get(first.id)).caption == "lisaxl, woman, my words"
 
 
 async def test_a_picture_that_cannot_be_opened_keeps_its_prefix_and_is_asked_about_once(captions, batch, tagger, store):
     tagger.gone = {1}
-    assert await captions.tag_batch(batch.batch.id) == 3
+    assert await tag_all(captions, batch.batch.id) == 3
     assert (await captions.get(batch.added[1].id)).caption == "lisaxl, woman"
-    assert await captions.tag_batch(batch.batch.id) == 0
+    assert await tag_all(captions, batch.batch.id) == 0
     assert len(tagger.asked) == 3
 
 

@@ -14,6 +14,16 @@ from bot.vision.decoder import Decoder
 from tests.bot.conftest import encoded, make_picture, quarters
 
 FILES = Path(__file__).parent / "files"
+
+
+def webp_claiming(width: int, height: int) -> bytes:
+    """A WEBP whose header promises a canvas that its few bytes do not hold."""
+    canvas = struct.pack("<I", width - 1)[:3] + struct.pack("<I", height - 1)[:3]
+    still = encoded(noise((96, 96)), "WEBP")[12:]
+    body = b"WEBPVP8X" + struct.pack("<I", 10) + bytes(4) + canvas + still
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
 FRAMES = [quarters((96, 96), seed) for seed in range(3)]
 
 
@@ -26,6 +36,19 @@ def png_claiming(width: int, height: int) -> bytes:
     head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     pixels = zlib.compress(b"\0" * 100_000)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
+def png_with(*extra: tuple[bytes, bytes], pixels: bool = True) -> bytes:
+    """A sound PNG with further chunks before its pixels (or without pixels)."""
+    sound = encoded(noise((96, 96)), "PNG")
+    body = sound[33:] if pixels else sound[-12:]
+    chunks = [struct.pack(">I", len(b)) + name + b + struct.pack(">I", zlib.crc32(name + b)) for name, b in extra]
+    return sound[:33] + b"".join(chunks) + body
+
+
+def bomb_text() -> bytes:
+    """200 MB of text in 200 kB."""
+    return zlib.compress(bytes(200_000_000))
 
 
 def cut(data: bytes, share: float = 0.5) -> bytes:
@@ -68,6 +91,16 @@ HOSTILE = {
     "notes.jpg": (lambda: "Grüße aus Köln".encode(), "is not a picture that I can open"),
     "zeros.jpg": (lambda: bytes(1000), "is not a picture that I can open"),
     "nothing.jpg": (lambda: b"", "is empty"),
+    "page.png": (lambda: b"<!doctype html><script>alert(1)</script>" * 20, "is not a picture that I can open"),
+    "program.jpg": (lambda: b"\x7fELF" + bytes(2000), "is not a picture that I can open"),
+    "icon.jpg": (lambda: encoded(quarters((64, 64)), "ICO"), "is not a picture that I can open"),
+    "layers.jpg": (lambda: b"8BPS\0\1" + bytes(600), "is not a picture that I can open"),
+    "both.gif": (lambda: animated("GIF") + b"PK\x03\x04" + bytes(300), "is a GIF, which may be animated"),
+    "said.png": (lambda: png_with((b"zTXt", b"Comment\0\0" + bomb_text())), "damaged or cut short"),
+    "no-pixels.png": (lambda: png_with(pixels=False), "damaged or cut short"),
+    "nowhere.png": (lambda: png_claiming(0, 0), "damaged or cut short"),
+    "endless.webp": (lambda: b"RIFF\xff\xff\xff\xffWEBPVP8X" + bytes(200), "damaged or cut short"),
+    "bomb.webp": (lambda: webp_claiming(16_000, 16_000), "damaged or cut short"),
     "ghost.png": (lambda: encoded(Image.new("RGBA", (96, 96), (255, 0, 0, 0)), "PNG"), "is transparent all over"),
 }
 

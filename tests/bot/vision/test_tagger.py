@@ -13,8 +13,8 @@ from PIL import Image
 
 from bot.config import TaggerConfig
 from bot.errors import TaggerError
+from bot.rules.kaomoji import shown_tag
 from bot.vision.tagger import Tagger
-from bot.vision.wd14 import shown_tag
 from tests.bot.conftest import encoded, make_picture
 from trainer.toy.tiny_tagger import LABELS
 

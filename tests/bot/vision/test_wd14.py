@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bot.vision.wd14 import Label, prepare, read_labels, read_tags, shown_tag
+from bot.rules.kaomoji import shown_tag
+from bot.vision.wd14 import Cut, Label, prepare, read_labels, read_tags
 
 CSV = """tag_id,name,category,count
 9999999,general,9,1
@@ -49,20 +50,20 @@ def test_underscores_become_spaces_except_in_faces(name, shown):
 
 
 def test_thresholds_are_strict_and_each_category_has_its_own():
-    result = read_tags(probabilities(0.2, 0.9, 0.1, 0, 0.5, 0.36, 0.34, 0.9), labels(), 0.35, 0.85)
+    result = read_tags(probabilities(0.2, 0.9, 0.1, 0, 0.5, 0.36, 0.34, 0.9), labels(), Cut(0.35, 0.85))
     assert [tag for tag, _ in result.general] == ["1girl", "looking at viewer"]
     assert [tag for tag, _ in result.characters] == ["some (heroine)"]
     assert result.rating == "sensitive"
 
 
 def test_a_probability_at_the_threshold_is_not_above_it():
-    result = read_tags(probabilities(1, 0, 0, 0, 0.5, 0.25, 0, 0.5), labels(), 0.25, 0.5)
+    result = read_tags(probabilities(1, 0, 0, 0, 0.5, 0.25, 0, 0.5), labels(), Cut(0.25, 0.5))
     assert [tag for tag, _ in result.general] == ["1girl"]
     assert result.characters == ()
 
 
 def test_tags_keep_the_order_of_the_csv():
-    result = read_tags(probabilities(1, 0, 0, 0, 0.4, 0.9, 0.6, 0), labels(), 0.35, 0.85)
+    result = read_tags(probabilities(1, 0, 0, 0, 0.4, 0.9, 0.6, 0), labels(), Cut(0.35, 0.85))
     assert [tag for tag, _ in result.general] == ["1girl", "looking at viewer", "o_o"]
 
 

@@ -1,0 +1,97 @@
+"""The captions of a dataset as bulk editing sees them: prefix, items, tags and how often each tag stands there."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from bot.rules.caption import own_items, prefix
+from bot.rules.prose import tags_of
+from bot.rules.tagging import tag_key
+
+ALMOST_ALL = 0.9
+"""Share of the pictures from which a tag says nothing about one of them: left in, it takes part of what the trigger
+word shall learn (kohya-colab's advice; the trait of a tag that is taken out is absorbed by the trigger)."""
+FEWEST = 5
+"""Pictures under which a share means nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What the prefix of a dataset's captions is made of."""
+
+    trigger: str
+    class_word: str
+
+    @property
+    def prefix(self) -> list[str]:
+        """The items every caption begins with."""
+        return prefix(self.trigger, self.class_word)
+
+    def items(self, caption: str) -> list[str]:
+        """The items behind the prefix."""
+        return own_items(caption, self.trigger, self.class_word)
+
+    def joined(self, items: Iterable[str]) -> str:
+        """The caption of these items, which hold nothing of the prefix."""
+        return ", ".join([*self.prefix, *items])
+
+    def body(self, caption: str) -> str:
+        """The text behind the prefix."""
+        return ", ".join(self.items(caption))
+
+
+@dataclass(frozen=True, slots=True)
+class Captioned:
+    """A picture's caption in a dataset."""
+
+    picture_id: int
+    number: int
+    """Of the picture in its dataset, from 1."""
+    caption: str
+    waiting: bool = False
+    """The tagger has not written it yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class TagCount:
+    """A tag and in how many captions it stands."""
+
+    tag: str
+    """As it is written most often."""
+    pictures: int
+
+    @property
+    def code(self) -> str:
+        """Short name of the tag for a custom_id."""
+        return tag_code(self.tag)
+
+
+def tag_code(tag: str) -> str:
+    """Ten hex digits that stand for a tag, however it is spelt."""
+    return hashlib.sha256(tag_key(tag).encode()).hexdigest()[:10]
+
+
+def tag_counts(captions: Iterable[Captioned], subject: Subject) -> list[TagCount]:
+    """Every tag with its number of captions, the commonest first; sentences are not counted."""
+    spelt: dict[str, Counter[str]] = {}
+    for each in captions:
+        for key, tag in {tag_key(tag): tag for tag in tags_of(subject.items(each.caption))}.items():
+            spelt.setdefault(key, Counter())[tag] += 1
+    counts = [TagCount(spellings.most_common(1)[0][0], spellings.total()) for spellings in spelt.values()]
+    return sorted(counts, key=lambda each: (-each.pictures, tag_key(each.tag)))
+
+
+def in_almost_all(counts: Sequence[TagCount], pictures: int) -> list[TagCount]:
+    """Tags that stand in (almost) every caption."""
+    if pictures < FEWEST:
+        return []
+    return [each for each in counts if each.pictures >= ALMOST_ALL * pictures]
+
+
+def captions_with(tag: str, captions: Iterable[Captioned], subject: Subject) -> list[Captioned]:
+    """The captions in which the tag stands."""
+    key = tag_key(tag)
+    return [each for each in captions if key in map(tag_key, tags_of(subject.items(each.caption)))]

@@ -1,0 +1,54 @@
+"""Having the tagger look again at pictures that have captions."""
+
+from __future__ import annotations
+
+from bot.config import TaggerConfig
+from bot.errors import Refused
+from bot.rules.bulk.captions import Subject
+from bot.rules.bulk.operations import Mode, Recaption
+from bot.services.bulk.edits import BulkEdits
+from bot.services.captions import tagged_caption
+from bot.services.files import FileStore
+from bot.services.tag_options import cut_of, options_of
+from bot.vision.tagger import Tagger
+
+
+class Recaptioner:
+    """Makes the operation that writes what the tagger sees now; it is offered like any other."""
+
+    def __init__(self, edits: BulkEdits, files: FileStore, tagger: Tagger, host: TaggerConfig) -> None:
+        self._edits = edits
+        self._files = files
+        self._tagger = tagger
+        self._host = host
+
+    async def look(self, dataset_id: int, user_id: int, numbers: str, mode: Mode) -> tuple[Recaption, list[str]]:
+        """Tag the chosen pictures (`1-5, 8`, empty for all) by the dataset's options; with sentences on what failed.
+
+        Raises NotFound, NotYours, Refused, TaggerError.
+        """
+        now = await self._edits.captions(dataset_id, user_id)
+        chosen = now.numbered(numbers)
+        subject = now.subject
+        wanted = [
+            each
+            for each in now.pictures
+            if (chosen is None or each.id in chosen) and not (mode == "fill" and subject.items(each.caption))
+        ]
+        if not wanted:
+            raise Refused("All of them have captions already, so there is nothing to fill.")
+        options = options_of(now.dataset, self._host)
+        paths = [self._files.path(each.file) for each in wanted]
+        results = await self._tagger.tag(paths, cut_of(options), options.model)
+        tags = {
+            picture.id: _items(subject, tagged_caption(now.dataset, result, options))
+            for picture, result in zip(wanted, results, strict=True)
+            if result is not None
+        }
+        failed = len(wanted) - len(tags)
+        notes = [f"{failed} could not be opened by the tagger; they are left out."] if failed else []
+        return Recaption(mode=mode, tags=tags, pictures=chosen), notes
+
+
+def _items(subject: Subject, caption: str) -> tuple[str, ...]:
+    return tuple(subject.items(caption))

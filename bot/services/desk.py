@@ -1,0 +1,132 @@
+"""What a dataset's web page asks for: its pictures and captions, more pictures, an edit, a removal.
+
+The same services and rules as in Discord; the cards there follow what is done here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from bot.config import IntakeConfig
+from bot.errors import NotFound, Refused
+from bot.rules.access import Role, role_of
+from bot.rules.quality import Verdict
+from bot.services.captions import Captions
+from bot.services.datasets import allowed
+from bot.services.intake import BatchReport, Incoming, Intake
+from bot.services.posts import growing
+from bot.services.under_way import UnderWay
+from bot.services.verdicts import judged
+from bot.store import pictures
+from bot.store.cards import mark_dirty
+from bot.store.database import Store
+from bot.store.helpers import helper_of
+from bot.store.rows import Dataset, Picture
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A dataset with all its pictures, as the member may see it."""
+
+    dataset: Dataset
+    role: Role
+    pictures: tuple[Picture, ...]
+    verdicts: Mapping[int, Verdict]
+    """What the report says, by picture id, of those that were measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edited:
+    """What became of an edit: `picture` is as it now stands."""
+
+    picture: Picture
+    stored: bool
+    """False when somebody else (or the tagger) was faster."""
+
+
+class Desk:
+    """Everything a member does on the page of a dataset."""
+
+    def __init__(
+        self,
+        store: Store,
+        intake: Intake,
+        captions: Captions,
+        limits: IntakeConfig,
+        wake_captions: Callable[[], None],
+        wake_cards: Callable[[], None],
+        under_way: UnderWay,
+    ) -> None:
+        self._store = store
+        self._intake = intake
+        self._captions = captions
+        self.limits = limits
+        """Of files and of the dataset."""
+        self._wake_captions = wake_captions
+        self._wake_cards = wake_cards
+        self._under_way = under_way
+
+    async def sheet(self, dataset_id: int, user_id: int) -> Sheet:
+        """The dataset as it stands; raises NotFound, NotYours."""
+        async with self._store.transaction() as tx:
+            dataset = await allowed(tx, dataset_id, user_id, "see")
+            role = role_of(dataset, user_id, await helper_of(tx, dataset_id, user_id))
+            found = await pictures.pictures_of_dataset(tx, dataset_id)
+            seen = await judged(tx, dataset, found)
+        return Sheet(dataset, role, tuple(found), {each.picture_id: each.verdict for each in seen})
+
+    async def may_add(self, dataset_id: int, user_id: int) -> None:
+        """Raises what `add` would raise before a file has come in: NotFound, NotYours, Refused."""
+        await self._intake.may_add(dataset_id, user_id)
+
+    async def add(self, dataset_id: int, user_id: int, source: str, file: Incoming) -> BatchReport:
+        """Add one picture to the batch of `source`; the same file again is answered as added.
+
+        Raises NotFound, NotYours, Refused, StorageError; what is wrong with the file is in the report.
+        """
+        with self._under_way:
+            report = await self._intake.add_more(dataset_id, user_id, source, [file], also=growing)
+        if report.batch is not None:
+            self._wake_cards()
+            self._wake_captions()
+        return report
+
+    async def picture(self, dataset_id: int, user_id: int, picture_id: int) -> Picture:
+        """A picture of this dataset; raises NotFound, NotYours."""
+        async with self._store.transaction() as tx:
+            await allowed(tx, dataset_id, user_id, "see")
+            found = await pictures.picture_by_id(tx, picture_id)
+        if found is None or found.dataset_id != dataset_id:
+            raise NotFound("This picture was removed.")
+        return found
+
+    async def edit(self, dataset_id: int, user_id: int, picture_id: int, text: str, seen: str, revision: int) -> Edited:
+        """Store a caption on top of the one `seen` at that revision; another that took its place stays and comes back.
+
+        Raises NotFound, NotYours, Refused.
+        """
+        now = await self.picture(dataset_id, user_id, picture_id)
+        if (now.caption, now.revision) != (seen, revision):  # also the tagger's, which counts as no revision
+            return Edited(now, stored=False)
+        try:
+            edited = await self._captions.edit(picture_id, user_id, text, revision)
+        except Refused:
+            now = await self.picture(dataset_id, user_id, picture_id)
+            if now.revision == revision:
+                raise
+            return Edited(now, stored=False)
+        await self._redraw(edited)
+        return Edited(edited, stored=True)
+
+    async def remove(self, dataset_id: int, user_id: int, picture_id: int) -> None:
+        """Take a picture out for good; raises NotFound, NotYours, Refused."""
+        await self.picture(dataset_id, user_id, picture_id)
+        removed = await self._captions.remove(picture_id, user_id)
+        await self._redraw(removed.picture)
+
+    async def _redraw(self, picture: Picture) -> None:
+        async with self._store.transaction() as tx:
+            await mark_dirty(tx, "batch", picture.batch_id, urgent=True)
+            await mark_dirty(tx, "dataset", picture.dataset_id, urgent=True)
+        self._wake_cards()

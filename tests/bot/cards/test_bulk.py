@@ -1,0 +1,145 @@
+"""Cards and forms of bulk editing: Discord's limits at their worst, harmless words, few enough buttons."""
+
+import dataclasses
+
+import discord
+import pytest
+
+from bot.cards import bulk, bulk_forms, tag_options
+from bot.cards.captions import BatchPage, batch_card
+from bot.cards.picture_tags import picture_tags_card
+from bot.errors import Refused
+from bot.rules.bulk.operations import Change
+from bot.rules.tagging import TagOptions
+from bot.services.bulk.edits import CaptionSet, Offer, Undone
+from bot.services.captions import PageView
+from bot.store.caption_edits import Past
+from bot.store.rows import CaptionEdit
+from tests.bot.cards.test_datasets import DATASET, PICTURE, WORST, check_limits
+
+PREFIX = f"{DATASET.trigger}, {DATASET.class_word}"
+LONG = ", ".join(f"{'_*' * 45}{number:03}" for number in range(9))
+TAGS = ", ".join(f"t{number}" for number in range(150))
+PICTURES = tuple(
+    dataclasses.replace(PICTURE, id=2**53 + number, caption=f"{PREFIX}, {LONG if number % 2 else TAGS}")
+    for number in range(100)
+)
+NOW = CaptionSet(DATASET, PICTURES)
+EDIT = CaptionEdit(
+    id=2**53,
+    dataset_id=2**53,
+    user_id=2**63,
+    title=(WORST * 9)[:200],
+    operation="",
+    mark="",
+    notes='["%s"]' % ("n" * 900),
+    offered_at=0.0,
+    applied_at=1.0,
+    undone_at=1.0,
+    undone_by=2**63,
+)
+CHANGES = tuple(Change(each.id, 100, each.caption, f"{PREFIX}, {WORST}") for each in PICTURES)
+OPTIONS = TagOptions(
+    model=WORST,
+    undesired=(WORST,) * 30,
+    replacements=((WORST, WORST),) * 30,
+    first=(WORST,) * 30,
+)
+
+
+def test_the_worst_cards_stay_within_discords_limits():
+    tag = NOW.counts[0]
+    long_tag = next(each for each in NOW.counts if "_*" in each.tag)
+    offer = Offer(EDIT, DATASET, CHANGES, 100)
+    for drawing in (
+        bulk.tags_card(NOW, 0),
+        bulk.tags_card(NOW, 10**6),
+        bulk.tags_card(CaptionSet(DATASET, ()), 0),
+        bulk.tag_card(NOW, long_tag),
+        bulk.pictures_card(NOW, long_tag, 0, [(100, each, b"") for each in PICTURES[:4]], 100),
+        bulk.common_card(CaptionSet(DATASET, (PICTURES[1],) * 9)),
+        bulk.common_card(NOW),
+        bulk.offer_card(offer, 3, "said " * 20),
+        bulk.done_card(offer),
+        bulk.undone_card(Undone(2**53, EDIT.title, 100, 100)),
+        bulk.history_card(
+            2**53,
+            [Past(EDIT, 100), *(Past(dataclasses.replace(EDIT, undone_at=None, id=each), 9) for each in range(4))],
+            0,
+            50,
+        ),
+        bulk.history_card(2**53, [], 0, 0),
+        picture_tags_card(NOW, PICTURES[0]),
+        picture_tags_card(NOW, PICTURES[1]),
+        tag_options.options_card(DATASET, OPTIONS, WORST),
+        batch_card(BatchPage(2**53, PageView(DATASET, PICTURE, 9, 90, 99, (), 9, 9), (), b"")),
+        batch_card(BatchPage(2**53, PageView(DATASET, PICTURE, 0, 9, 99, (), 9, 0, "uncaptioned"), (), b"")),
+    ):
+        check_limits(drawing.view)
+        check_selects(drawing.view)
+        shown = "\n".join(item.content for item in drawing.view.walk_children() if hasattr(item, "content"))
+        assert "@everyone" not in shown.replace("@\u200beveryone", "")
+    assert bulk.tag_card(NOW, tag).marker in str(bulk.tag_card(NOW, tag).view.to_components())
+
+
+def check_selects(view):
+    for item in view.walk_children():
+        if isinstance(item, discord.ui.Select):
+            assert 1 <= len(item.options) <= 25
+            assert len({option.value for option in item.options}) == len(item.options)
+            assert all(1 <= len(option.label) <= 100 and 1 <= len(option.value) <= 100 for option in item.options)
+            assert all(len(option.description or "") <= 100 for option in item.options)
+            assert 0 <= item.min_values <= item.max_values <= len(item.options)
+
+
+def test_the_worst_forms_stay_within_discords_limits():
+    tag = next(each for each in NOW.counts if "_*" in each.tag)
+    models = [f"{'m' * 90}{number}" for number in range(30)]
+    for form in (
+        bulk_forms.add_form(2**53),
+        bulk_forms.replace_form(2**53),
+        bulk_forms.rename_form(2**53, tag),
+        bulk_forms.recaption_form(2**53),
+        bulk_forms.import_form(2**53),
+        bulk_forms.jump_form(2**53),
+        tag_options.words_form(2**53, OPTIONS),
+        tag_options.model_form(2**53, OPTIONS, models, "host/" + "h" * 200),
+    ):
+        assert len(form.title) <= 45
+        assert len(form.custom_id) <= 100
+        labels = list(form.children)
+        assert 1 <= len(labels) <= 5
+        for label in labels:
+            assert len(label.text) <= 45
+            assert len(label.description or "") <= 100
+        check_selects(form)
+        form.to_dict()
+
+
+@pytest.mark.parametrize(
+    ("typed", "found"),
+    [
+        ("0.35, 0.85", {"mcut": False, "general": 0.35, "character": 0.85}),
+        ("0,35, 0,85", {"mcut": False, "general": 0.35, "character": 0.85}),
+        ("0.4", {"mcut": False, "general": 0.4, "character": 0.4}),
+        (".5 1", {"mcut": False, "general": 0.5, "character": 1.0}),
+        (" Auto ", {"mcut": True}),
+    ],
+)
+def test_thresholds_are_read_as_people_write_them(typed, found):
+    assert tag_options.parsed_cut(typed) == found
+
+
+@pytest.mark.parametrize("typed", ["", "x", "1.5", "0.1 0.2 0.3", "35 85"])
+def test_other_thresholds_are_refused(typed):
+    with pytest.raises(Refused, match="from 0 to 1"):
+        tag_options.parsed_cut(typed)
+
+
+def test_words_are_read_as_people_write_them():
+    assert tag_options.parsed_tags(" Smile,, long  hair\nsmile ，hat") == ("Smile", "long hair", "smile", "hat")
+    typed = "specs -> glasses\n a→b ; c => \n\n"
+    assert tag_options.parsed_replacements(typed) == (("specs", "glasses"), ("a", "b"), ("c", ""))
+    for wrong in ("specs", "-> x", "a, b -> c"):
+        with pytest.raises(Refused, match="one replacement a line"):
+            tag_options.parsed_replacements(wrong)

@@ -1,0 +1,170 @@
+"""Whatever is done in bulk, in whatever order: the prefix stands once and first, and every undo is to the letter."""
+
+import asyncio
+import contextlib
+import dataclasses
+import re
+import tempfile
+from pathlib import Path
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bot.config import TaggerConfig
+from bot.errors import Refused
+from bot.rules.bulk.operations import (
+    AddTags,
+    Dedupe,
+    ImportCaptions,
+    MoveTag,
+    Recaption,
+    RemoveTags,
+    RenameTag,
+    ReplacePattern,
+    ReplaceText,
+    SortTags,
+)
+from bot.services.bulk.edits import BulkEdits
+from bot.services.bulk.files import CaptionFiles
+from bot.services.bulk.recaption import Recaptioner
+from bot.services.captions import Captions
+from bot.services.files import FileStore
+from bot.store import pictures
+from bot.store.database import Store
+from bot.store.datasets import NewDataset, insert_dataset
+from bot.store.pictures import NewPicture
+from bot.vision.wd14 import TagResult
+from tests.bot.services.conftest import OWNER, ScriptedTagger, incoming
+
+NEW = NewDataset(
+    guild_id=1, channel_id=2, owner_id=OWNER, name="Lisa", trigger="lisaxl", class_word="woman", kind="object"
+)
+SENTENCE = "She sits, Lisaxl, reading 1,000 books. Woman, or girl?"
+WORDS = st.sampled_from(["lisaxl", "Woman", "lisaxl woman", "smile", "hat", "long hair", "^_^", "1,5", SENTENCE])
+TEXTS = st.lists(WORDS | st.text("lisaxlwomn ,，.é1\n_", max_size=10), max_size=4).map(", ".join)
+PATTERNS = st.sampled_from([r"\w+", r",\s*", r"(\w+) (\w+)", r"^", r"$", r"hat|smile", r"[A-Z]"])
+FILLED = st.lists(WORDS, min_size=1, max_size=3).map(tuple)
+
+OPERATIONS = st.one_of(
+    st.builds(RemoveTags, tags=FILLED),
+    st.builds(RenameTag, old=WORDS, new=TEXTS),
+    st.builds(MoveTag, tag=WORDS),
+    st.builds(AddTags, text=TEXTS, place=st.sampled_from(["first", "last"])),
+    st.builds(ReplaceText, find=TEXTS.filter(bool), by=TEXTS),
+    st.builds(ReplacePattern, find=PATTERNS, by=st.sampled_from(["", "lisaxl, ", r"woman, \g<0>"])),
+    st.builds(SortTags, by=st.sampled_from(["name", "frequency"])),
+    st.builds(Dedupe),
+    st.builds(ImportCaptions, texts=st.dictionaries(st.integers(1, 3), TEXTS)),
+    st.builds(
+        Recaption,
+        mode=st.sampled_from(["overwrite", "append", "fill"]),
+        tags=st.dictionaries(st.integers(1, 3), FILLED),
+    ),
+)
+OPERATIONS = st.tuples(OPERATIONS, st.none() | st.sets(st.integers(1, 3), min_size=1).map(tuple)).map(
+    lambda pair: dataclasses.replace(pair[0], pictures=pair[1])
+)
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("edit"), OPERATIONS),
+        st.tuples(st.just("undo"), st.integers(0, 3)),
+        st.tuples(st.just("file"), st.sampled_from(["text", "zip"]), WORDS, WORDS),
+        st.tuples(st.just("look"), st.lists(WORDS, max_size=4), st.sampled_from(["overwrite", "append", "fill"])),
+        st.tuples(st.just("hand"), st.integers(1, 3), TEXTS),
+    ),
+    max_size=8,
+)
+
+
+class HerePatterns:
+    """The patterns above are harmless, and a process each would take long."""
+
+    async def replaced(self, find, by, texts):
+        return {key: re.sub(find, by, text) for key, text in texts.items()}
+
+
+class World:
+    """Three pictures and everything that changes their captions."""
+
+    def __init__(self, store: Store, folder: Path) -> None:
+        self.store = store
+        self.tagger = ScriptedTagger()
+        files = FileStore(folder)
+        self.edits = BulkEdits(store, HerePatterns(), clock=iter(range(10**6)).__next__)
+        self.files = CaptionFiles(self.edits)
+        self.hand = Captions(store, files, self.tagger, TaggerConfig())
+        self.again = Recaptioner(self.edits, files, self.tagger, TaggerConfig())
+
+    async def fill(self, bodies):
+        async with self.store.transaction() as tx:
+            dataset = await insert_dataset(tx, NEW, "open", 5.0)
+            batch = await pictures.insert_batch(tx, dataset.id, OWNER, 6.0, "m")
+            for number in range(1, 4):
+                row = NewPicture(f"{number:064x}.jpg", str(number), f"{number}.jpg", 9, 9, "lisaxl, woman", ())
+                await pictures.insert_picture(tx, batch, row)
+        for number, body in enumerate(bodies, 1):
+            await self.hand.edit(number, OWNER, body, 0)
+
+    async def captions(self):
+        return [each.caption for each in (await self.edits.captions(1, OWNER)).pictures]
+
+    async def apply(self, operation) -> None:
+        before = await self.captions()
+        offer = await self.edits.offer(1, OWNER, operation)
+        assert await self.captions() == before
+        assert (await self.edits.apply(offer.edit.id, OWNER)).done
+        after = await self.captions()
+        await self.edits.undo(offer.edit.id, OWNER)
+        assert await self.captions() == before, "an undo is to the letter"
+        past, _ = await self.edits.history(1, OWNER, 1)
+        await self.edits.undo(past[0].edit.id, OWNER)
+        assert await self.captions() == after, "and so is its undo"
+
+    async def step(self, kind, *what) -> None:
+        match kind:
+            case "edit":
+                await self.apply(what[0])
+            case "undo":
+                past, total = await self.edits.history(1, OWNER, 1, what[0])
+                if total > what[0]:
+                    await self.edits.undo(past[0].edit.id, OWNER)
+            case "file":
+                form, old, new = what
+                file = await self.files.export(1, OWNER, form)
+                data = file.data if form == "zip" else file.data.replace(old.encode(), new.encode())
+                offer = await self.files.offer_import(1, OWNER, incoming(file.name, data))
+                await self.edits.apply(offer.edit.id, OWNER)
+            case "look":
+                tags, mode = what
+                self.tagger.result = TagResult(tuple((tag, 0.9) for tag in tags), (), "general")
+                operation, _ = await self.again.look(1, OWNER, "", mode)
+                await self.apply(operation)
+            case "hand":
+                picture = await self.hand.get(what[0])
+                await self.hand.edit(picture.id, OWNER, what[1], picture.revision)
+
+    async def check(self) -> None:
+        for caption in await self.captions():
+            items = [item.casefold() for item in caption.split(", ")]
+            assert items[:2] == ["lisaxl", "woman"]
+            assert items.count("lisaxl") == items.count("woman") == 1
+
+
+async def play(bodies, steps) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        store = await Store.open(Path(folder) / "db")
+        try:
+            world = World(store, Path(folder))
+            await world.fill(bodies)
+            for step in steps:
+                with contextlib.suppress(Refused):  # nothing to change, or nothing to undo: said, and nothing happens
+                    await world.step(*step)
+                await world.check()
+        finally:
+            await store.close()
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(TEXTS, min_size=3, max_size=3), STEPS)
+def test_the_prefix_stands_once_and_first_after_any_sequence(bodies, steps):
+    asyncio.run(play(bodies, steps))
