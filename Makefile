@@ -17,10 +17,11 @@ test: check
 	$(BIN)/python -m pytest -n $(WORKERS) -p tests.without_torch tests/bot $(ARGS)
 	$(BIN)/python -m pytest -n $(WORKERS) --ignore tests/bot $(ARGS)
 
-# The trainer's section of docs/BENCHMARKS.md for this machine is written anew.
+# The trainer's section of docs/BENCHMARKS.md for this machine is written anew; the tagger's numbers are printed.
 bench: $(STAMP)
 	mkdir -p bench-out
 	$(BIN)/python -m trainer bench --json bench-out/trainer.json --page docs/BENCHMARKS.md $(ARGS)
+	$(BIN)/python -m bot.bench.tagger --json bench-out/tagger.json
 
 check: $(STAMP)
 	$(BIN)/ruff check bot trainer tests

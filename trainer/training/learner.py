@@ -90,8 +90,8 @@ class Learner:
         """Add up the gradients of this process's share of a step, and return the loss, summed (a scalar).
 
         Where the device's memory runs out before a step with a whole batch is done, and the plan has a way that needs
-        less, that one is taken
-        from then on: nothing of the step has happened yet, so it is done again as if for the first time.
+        less, that one is taken from then on: nothing of the step has happened yet, so it is done again as if for the
+        first time.
         """
         try:
             return self._add_up(batches, step)
