@@ -13,7 +13,7 @@ from trainer.contract.exits import Exit
 
 
 def command(args: argparse.Namespace, say: Callable[[str], None]) -> Exit:
-    """Measure, print the section, and write JSON and page where they are asked for."""
+    """Measure, write JSON and page where they are asked for, and print the section."""
     if not args.verbose:
         hush_libraries()
     from trainer.bench.page import section, updated
@@ -24,14 +24,15 @@ def command(args: argparse.Namespace, say: Callable[[str], None]) -> Exit:
     device = pick_device(args.device)
     usual: ModelName = "sdxl" if device.type == "cuda" else "toy"
     report = run_bench(Subject(args.model or usual, device), args.batch, args.runs, _as_typed(args))
-    say(section(report))
+    # Written first: what took minutes must not be lost with a terminal that reads no further.
     if args.json is not None:
         write_json(args.json, report.to_json())
-        say(f"Written to {args.json}")
     if args.page is not None:
         page: Path = args.page
         write_atomic(page, updated(page.read_text("utf-8") if page.exists() else "", report).encode(), mode=0o644)
-        say(f"Written to {page}")
+    say(section(report))
+    for file in filter(None, (args.json, args.page)):
+        say(f"Written to {file}")
     return Exit.FINISHED
 
 
