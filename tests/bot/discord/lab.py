@@ -75,6 +75,9 @@ class Lab:
             lambda: next((each for each in self.cards(thread, "cap-next") if each.id not in known), None), "the card"
         )
 
+        # All of them, not only the one the card shows: what a batch does not have yet, other commands refuse.
+        await self.until_rows("SELECT id FROM picture WHERE tagged = 0", lambda rows: not rows)
+
         def captioned() -> discord.Message | None:  # whatever its words: a person's captions leave tags out
             message = next((each for each in thread.history() if each.id == card.id), None)
             return message if message is not None and "no tags yet" not in all_text(message) else None
