@@ -71,12 +71,20 @@ class ThreadPosts:
         """A post somewhere: taken if the owner or a helper posted pictures in the dataset's thread."""
         if not message.attachments:
             return
+        with self._posts.under_way:  # before anything is asked of the database: a bot that stops waits for all of it
+            try:
+                await self._received(message)
+            except StoreError as error:  # stopping, or the disk is full: it is read again with the next post or start
+                self._current.discard(message.channel.id)
+                log.warning("a post waits: %s", error, extra={"message_id": message.id})
+
+    async def _received(self, message: discord.Message) -> None:
         dataset = await self._datasets.for_thread(message.channel.id)
         if dataset is None or not await self._may_add(dataset, message):
             return
         typing = asyncio.create_task(_show_typing(message))  # beside the work: pictures wait for no sign of it
         try:
-            with self._posts.under_way, contextlib.suppress(NotFound):
+            with contextlib.suppress(NotFound):
                 async with self._lock(message.channel.id):
                     await self._in_turn(dataset.id, message)
         finally:
@@ -93,12 +101,7 @@ class ThreadPosts:
         dataset = await self._datasets.get(dataset_id)
         if message.id <= dataset.read_until:
             return  # found by reading on
-        try:
-            await self._take(dataset, message)
-        except StoreError as error:  # stopping, or the disk is full: it is read again with the next post or start
-            self._current.discard(message.channel.id)
-            log.warning("a post waits: %s", error, extra={"message": message.id})
-            return
+        await self._take(dataset, message)
         if message.channel.id in self._current:
             await self._mark(dataset_id, message.id)
 
@@ -137,7 +140,7 @@ class ThreadPosts:
         except StoreError:
             raise  # nothing could be written, so nothing is answered either
         except LoreleiError as error:
-            log.warning("a post was not taken: %s", error, extra={"message": message.id})
+            log.warning("a post was not taken: %s", error, extra={"message_id": message.id})
             await _reply(message, str(error)[:2000])
             return
         if report.batch is None:
@@ -156,7 +159,7 @@ async def _reply(message: discord.Message, words: str) -> None:
     try:
         await message.reply(words, mention_author=False)
     except (discord.HTTPException, aiohttp.ClientError) as error:  # deleted, or the bot may not write here
-        log.warning("could not answer a post: %s", error, extra={"message": message.id})
+        log.warning("could not answer a post: %s", error, extra={"message_id": message.id})
 
 
 async def _show_typing(message: discord.Message) -> None:

@@ -156,7 +156,7 @@ class Threads:
                 and discord.utils.snowflake_time(thread.id).timestamp() > dataset.created_at - CLOCK_SLACK_SECONDS
                 and await self._datasets.for_thread(thread.id) is None
             ):
-                log.info("found the thread of an earlier try", extra={"dataset": dataset.id, "thread": thread.id})
+                log.info("found the thread of an earlier try", extra={"dataset": dataset.id, "thread_id": thread.id})
                 return thread
         return None
 

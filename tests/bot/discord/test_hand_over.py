@@ -1,11 +1,13 @@
 """Pictures handed over in every way there is, and what is answered."""
 
+import asyncio
 import dataclasses
 
 import discord
 import pytest
 
 from bot.demo.harness import until
+from bot.errors import StoreError
 from tests.bot.discord.lab import all_text
 
 pytestmark = pytest.mark.slow
@@ -167,13 +169,41 @@ async def test_a_person_dataset_takes_nothing_before_the_attestation(lab, pictur
     assert await pictures_of(lab) == []
 
 
-async def test_a_bot_that_is_stopped_finishes_what_was_handed_over(lab, pictures):
+async def test_a_bot_that_is_stopped_finishes_what_was_handed_over(lab, pictures, monkeypatch):
     thread = await lab.create()
+    download, asked, may_go_on = lab.env.bot.http.get_from_cdn, asyncio.Event(), asyncio.Event()
+
+    async def slow(url):
+        asked.set()
+        await may_go_on.wait()
+        return await download(url)
+
+    monkeypatch.setattr(lab.env.bot.http, "get_from_cdn", slow)
     await lab.post(lab.alice, thread, "here", pictures(2))
+    await asked.wait()
+    stopping = asyncio.create_task(lab.bot.close())
+    await asyncio.sleep(0)
+    may_go_on.set()
+    await stopping
     await lab.restart()
     assert await pictures_of(lab) == ["IMG_2040.jpg", "IMG_2041.jpg"]
     card = await lab.card(thread, "cap-next")
     await lab.until_card(thread, card.id, "solo")
+
+
+async def test_a_post_that_meets_a_full_disk_is_read_at_the_next_start(lab, pictures, monkeypatch, caplog):
+    thread = await lab.create()
+
+    async def refusing(thread_id):
+        raise StoreError("the disk is full")
+
+    monkeypatch.setattr(lab.bot.services.datasets, "for_thread", refusing)
+    await lab.post(lab.alice, thread, "here", pictures(2))
+    await until(lambda: "a post waits: the disk is full" in caplog.text, "the post in the log")
+    await lab.restart()
+    card = await lab.card(thread, "cap-next")
+    await lab.until_card(thread, card.id, "solo")
+    assert await pictures_of(lab) == ["IMG_2040.jpg", "IMG_2041.jpg"]
 
 
 def _answer(status: int):
