@@ -142,12 +142,14 @@ class Lab:
     async def said(self, result: InteractionResult, words: str = "") -> str:
         """All words of the answer, once it has some (and `words` among them)."""
 
-        def shown() -> str:
+        def text() -> str:
             messages = [message for message in (result.response, *result.followups) if message is not None]
-            text = "\n".join(all_text(message.message) for message in messages)
-            return text if words in text else ""
+            return "\n".join(all_text(message.message) for message in messages)
 
-        return await until(shown, f"{words!r} in an answer")
+        try:
+            return await until(lambda: words in (read := text()) and read, f"{words!r} in an answer")
+        except TimeoutError:
+            raise AssertionError(f"{words!r} is not in the answer: {text()!r}") from None
 
     def cards(self, thread: ChannelHandle, action: str) -> list[discord.Message]:
         """The thread's messages with a button of that action, oldest first."""

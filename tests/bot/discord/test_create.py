@@ -47,7 +47,7 @@ async def test_peoples_words_are_shown_as_written_and_ping_nobody(lab):
 async def test_a_wrong_word_gets_a_sentence_with_the_rule(lab, options, words):
     given = {"name": "Lisa", "trigger": "lisaxl", "class_word": "woman", "kind": "object", **options}
     result = await lab.slash(lab.alice, lab.lobby, "dataset create", **given)
-    assert words in await lab.said(result)
+    await lab.said(result, words)
     assert result.ephemeral
     assert not lab.lobby.threads
 
@@ -57,7 +57,7 @@ async def test_the_same_name_twice_is_refused(lab):
     result = await lab.slash(
         lab.alice, lab.lobby, "dataset create", name="lisa", trigger="other", class_word="woman", kind="style"
     )
-    assert "already have a dataset" in await lab.said(result)
+    await lab.said(result, "already have a dataset")
 
 
 async def test_no_dataset_inside_a_thread(lab):
@@ -65,7 +65,7 @@ async def test_no_dataset_inside_a_thread(lab):
     result = await lab.slash(
         lab.alice, thread, "dataset create", name="Two", trigger="twoxl", class_word="dog", kind="object"
     )
-    assert "text channel" in await lab.said(result)
+    await lab.said(result, "text channel")
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ async def test_cancel_keeps_nothing(lab):
     )
     question = await lab.answer(result)
     pressed = await lab.press(lab.alice, question.message, "consent-cancel:")
-    assert "Nothing was kept" in await lab.said(pressed)
+    await lab.said(pressed, "Nothing was kept")
     assert await lab.rows("SELECT * FROM dataset") == []
 
 
@@ -145,10 +145,10 @@ async def test_a_failed_thread_is_made_by_show(lab):
     result = await lab.slash(
         lab.alice, lab.lobby, "dataset create", name="Lisa", trigger="lisaxl", class_word="woman", kind="object"
     )
-    assert "Discord had a problem" in await lab.said(result)
+    await lab.said(result, "Discord had a problem")
     shown = await lab.slash(lab.alice, lab.lobby, "dataset show")
     thread = await until(lambda: next(iter(lab.lobby.threads), None), "the thread")
-    assert str(thread.id) in await lab.said(shown)
+    await lab.said(shown, str(thread.id))
     await lab.card(thread, "add")
 
 
@@ -163,7 +163,7 @@ async def test_show_brings_back_a_deleted_card_and_the_question(lab):
         lab.alice, lab.lobby, "dataset create", name="Eva", trigger="evaxl", class_word="woman", kind="person"
     )
     again = await lab.slash(lab.alice, lab.lobby, "dataset show", dataset="Eva")
-    assert "Please confirm" in await lab.said(again)
+    await lab.said(again, "Please confirm")
 
 
 async def test_list_and_autocomplete_know_only_ones_own(lab):
@@ -171,7 +171,7 @@ async def test_list_and_autocomplete_know_only_ones_own(lab):
     listed = await lab.said(await lab.slash(lab.alice, lab.lobby, "dataset list"))
     assert "Lisa" in listed
     assert str(thread.id) in listed
-    assert "no dataset" in await lab.said(await lab.slash(lab.bob, lab.lobby, "dataset list"))
+    await lab.said(await lab.slash(lab.bob, lab.lobby, "dataset list"), "no dataset")
     choices = await lab.alice.autocomplete(lab.lobby, "dataset show", "dataset", "li")
     assert [(choice["name"], choice["value"]) for choice in choices] == [("Lisa", "1")]
     assert await lab.bob.autocomplete(lab.lobby, "dataset show", "dataset", "") == []
@@ -194,5 +194,5 @@ async def test_show_opens_an_archived_thread(lab):
     thread = await lab.create()
     found = await lab.bot.fetch_channel(thread.id)
     await found.edit(archived=True)
-    assert "gathered here" in await lab.said(await lab.slash(lab.alice, lab.lobby, "dataset show"))
+    await lab.said(await lab.slash(lab.alice, lab.lobby, "dataset show"), "gathered here")
     assert not (await lab.bot.fetch_channel(thread.id)).archived
