@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import bot
 
 FEED_BYTES = 1024 * 1024
+LINE_BYTES = 64 * 1024
+"""Longest line that is read of a worker unless it is started with another limit."""
 _PASSED = ("PATH", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH")
 
 
@@ -39,14 +43,43 @@ def output_of(process: asyncio.subprocess.Process) -> asyncio.StreamReader:
     return process.stdout
 
 
-async def answer_once(command: Sequence[str], data: bytes, most: int, seconds: float) -> bytes:
-    """Start a worker for one question, `data`; what it answers, or had answered when it died, at most `most` bytes.
-
-    Raises TimeoutError; whatever happens the process is gone afterwards.
-    """
-    process = await asyncio.create_subprocess_exec(
-        *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, env=worker_environment()
+async def start(
+    command: Sequence[str],
+    environment: Mapping[str, str] | None = None,
+    longest_line: int = LINE_BYTES,
+    *,
+    quiet: bool = False,
+) -> asyncio.subprocess.Process:
+    """Start a worker with pipes at both ends; a quiet one's complaints go nowhere, else into the bot's log."""
+    return await asyncio.create_subprocess_exec(
+        *command,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL if quiet else None,
+        env=worker_environment() if environment is None else environment,
+        limit=longest_line,
     )
+
+
+async def read_object(process: asyncio.subprocess.Process, seconds: float) -> dict[str, Any]:
+    """The object that a worker's next line is.
+
+    Raises TimeoutError, and ValueError when it has ended or said something else.
+    """
+    async with asyncio.timeout(seconds):  # not wait_for: before Python 3.12 it may swallow a cancellation
+        line = await output_of(process).readline()
+    value = json.loads(line)
+    if not isinstance(value, dict):
+        raise ValueError("a worker's line is no object")
+    return value
+
+
+async def answer_once(command: Sequence[str], data: bytes, most: int, seconds: float, *, quiet: bool = False) -> bytes:
+    """Start a worker for one question, `data`; what it answers, or had answered when it died.
+
+    No more than about `most` bytes are read. Raises TimeoutError; whatever happens the process is gone afterwards.
+    """
+    process = await start(command, quiet=quiet)
     try:
         async with asyncio.timeout(seconds), asyncio.TaskGroup() as group:
             answer = group.create_task(_read(process, most))

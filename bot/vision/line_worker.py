@@ -7,18 +7,42 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bot.vision.child import end_process, input_of, output_of, worker_command, worker_environment
+from bot.vision.child import end_process, input_of, read_object, start, worker_command, worker_environment
 
 
 class WorkerFailed(Exception):
-    """It ended, took too long, or said something that is no answer; the next question starts it again."""
+    """It ended, or said something that is no answer; the next question starts it again."""
+
+
+class WorkerSlow(WorkerFailed):
+    """It took longer than `seconds`."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"it took longer than {seconds:.0f} seconds")
+        self.seconds = seconds
+
+
+class CannotStart(WorkerFailed):
+    """It said itself that it cannot start, and why: `reason`."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"it cannot start: {reason}")
+        self.reason = reason
 
 
 class LineWorker:
     """One question at a time; a worker that failed is ended, so that no later question gets an earlier answer."""
 
-    def __init__(self, module: str, arguments: Sequence[str], idle_seconds: float, longest_line: int) -> None:
+    def __init__(
+        self,
+        module: str,
+        arguments: Sequence[str],
+        idle_seconds: float,
+        longest_line: int,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self._command = worker_command(module, *arguments)
+        self._environment = worker_environment() if environment is None else environment
         self._idle_seconds = idle_seconds
         self._longest_line = longest_line
         self._lock = asyncio.Lock()
@@ -31,12 +55,17 @@ class LineWorker:
         process = self._process
         return process.pid if process is not None and process.returncode is None else None
 
-    async def ask(self, question: Mapping[str, Any], seconds: float) -> dict[str, Any]:
-        """The worker's answer, its first line ("ready") waited for where it has to be started; raises WorkerFailed."""
+    async def ask(
+        self, question: Mapping[str, Any], seconds: float, start_seconds: float | None = None
+    ) -> dict[str, Any]:
+        """The worker's answer, its first line ("ready") waited for where it has to be started.
+
+        Raises WorkerFailed.
+        """
         async with self._lock:
             self._cancel_idle()
             try:
-                process = await self._ready(seconds)
+                process = await self._ready(seconds if start_seconds is None else start_seconds)
                 input_of(process).write(json.dumps(question).encode() + b"\n")
                 await input_of(process).drain()
                 answer = await _line(process, seconds)
@@ -50,7 +79,7 @@ class LineWorker:
             return answer
 
     async def close(self) -> None:
-        """End the process."""
+        """End the process; the next question would start it again."""
         async with self._lock:
             self._cancel_idle()
             await self._end()
@@ -60,16 +89,10 @@ class LineWorker:
         if process is not None and process.returncode is None and not input_of(process).is_closing():
             return process
         await self._end()
-        self._process = await asyncio.create_subprocess_exec(
-            *self._command,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            env=worker_environment(),
-            limit=self._longest_line,
-        )
+        self._process = await start(self._command, self._environment, self._longest_line)
         answer = await _line(self._process, seconds)
         if "error" in answer:
-            raise WorkerFailed(f"it cannot start: {answer['error']}")
+            raise CannotStart(str(answer["error"]))
         return self._process
 
     def _hang_up(self) -> None:
@@ -90,13 +113,8 @@ class LineWorker:
 
 async def _line(process: asyncio.subprocess.Process, seconds: float) -> dict[str, Any]:
     try:
-        async with asyncio.timeout(seconds):  # not wait_for: before Python 3.12 it may swallow a cancellation
-            line = await output_of(process).readline()
-        answer = json.loads(line)
+        return await read_object(process, seconds)
     except TimeoutError:
-        raise WorkerFailed(f"it took longer than {seconds:.0f} seconds") from None
+        raise WorkerSlow(seconds) from None
     except ValueError as error:
         raise WorkerFailed("it ended, or said something that is no answer") from error
-    if not isinstance(answer, dict):
-        raise WorkerFailed("it said something that is no answer")
-    return answer

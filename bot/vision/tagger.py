@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +11,8 @@ from typing import Any
 
 from bot.config import TaggerConfig
 from bot.errors import TaggerError
-from bot.vision.child import end_process, input_of, output_of, worker_command, worker_environment
+from bot.vision.child import worker_environment
+from bot.vision.line_worker import CannotStart, LineWorker, WorkerFailed, WorkerSlow
 from bot.vision.wd14 import Cut, TagResult
 
 log = logging.getLogger(__name__)
@@ -38,15 +38,14 @@ class Tagger:
     def __init__(self, config: TaggerConfig) -> None:
         self._config = config
         self._lock = asyncio.Lock()
-        self._process: asyncio.subprocess.Process | None = None
+        self._worker: LineWorker | None = None
         self._model = ""
-        """What the process holds: one model at a time, as each takes its gigabyte."""
-        self._idle: asyncio.TimerHandle | None = None
+        """What the worker holds: one model at a time, as each takes its gigabyte."""
 
     @property
-    def running(self) -> bool:
-        """Whether the model's process is up."""
-        return self._process is not None and self._process.returncode is None
+    def pid(self) -> int | None:
+        """The model's process while it is up."""
+        return self._worker.pid if self._worker is not None else None
 
     async def tag(self, paths: Sequence[Path], cut: Cut | None = None, model: str = "") -> list[TagResult | None]:
         """Tags of stored pictures, in order, None for one that is gone; raises TaggerError with what it means.
@@ -55,73 +54,57 @@ class Tagger:
         """
         cut = cut or Cut(self._config.general_threshold, self._config.character_threshold, self._config.mcut)
         async with self._lock:
-            self._cancel_idle()
-            try:
-                process = await self._ready(model or self._config.model)
-                results: list[TagResult | None] = []
-                for start in range(0, len(paths), CHUNK):
-                    results += await _ask(process, paths[start : start + CHUNK], cut)
-            except TaggerError:
-                await self._end()
-                raise
-            except BaseException:
-                await self._end()  # cancelled in the middle of an answer: the next question would get this one's
-                raise
-            self._idle = asyncio.get_running_loop().call_later(self._config.idle_seconds, self._hang_up)
+            worker = await self._worker_of(model or self._config.model)
+            results: list[TagResult | None] = []
+            for start in range(0, len(paths), CHUNK):
+                results += await _ask(worker, paths[start : start + CHUNK], cut)
             return results
 
     async def close(self) -> None:
         """End the process."""
         async with self._lock:
-            self._cancel_idle()
-            await self._end()
+            if self._worker is not None:
+                await self._worker.close()
 
-    async def _ready(self, model: str) -> asyncio.subprocess.Process:
-        process, alive = self._process, self.running
-        if process is not None and alive and model == self._model and not input_of(process).is_closing():
-            return process
-        await self._end()
-        self._model = model
-        self._process = await asyncio.create_subprocess_exec(
-            *worker_command("bot.vision.tagger_worker", model, str(self._config.threads)),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            env=worker_environment(_HUB, {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}),
-            limit=MAX_LINE,
-        )
-        answer = await _answer(self._process, LOAD_SECONDS)
-        if "error" in answer:
-            log.error("the tagger %s cannot be loaded: %s", model, answer["error"])
-            raise TaggerError(
-                f"The tagger's model cannot be loaded. {_REMEDY} (For the host: [tagger] model must be a folder with"
-                " model.onnx and selected_tags.csv, or a hub id that can be downloaded; the log has the reason.)"
+    async def _worker_of(self, model: str) -> LineWorker:
+        """The worker of this model; that of another has ended before."""
+        if self._worker is None or model != self._model:
+            if self._worker is not None:
+                await self._worker.close()
+            self._model = model
+            self._worker = LineWorker(
+                "bot.vision.tagger_worker",
+                [model, str(self._config.threads)],
+                self._config.idle_seconds,
+                MAX_LINE,
+                worker_environment(_HUB, {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}),
             )
-        return self._process
-
-    def _hang_up(self) -> None:
-        """Nobody asked for a while: the worker ends when its stdin does, and gives its memory back."""
-        if self._process is not None:
-            input_of(self._process).close()
-
-    def _cancel_idle(self) -> None:
-        if self._idle is not None:
-            self._idle.cancel()
-            self._idle = None
-
-    async def _end(self) -> None:
-        if self._process is not None:
-            await end_process(self._process)
-            self._process = None
+        return self._worker
 
 
-async def _ask(process: asyncio.subprocess.Process, paths: Sequence[Path], cut: Cut) -> list[TagResult | None]:
+async def _ask(worker: LineWorker, paths: Sequence[Path], cut: Cut) -> list[TagResult | None]:
     question = {"paths": [str(path.resolve()) for path in paths], "cut": dataclasses.asdict(cut)}
     try:
-        input_of(process).write(json.dumps(question).encode() + b"\n")
-        await input_of(process).drain()
-    except ConnectionError as error:
+        answer = await worker.ask(question, 60.0 + PICTURE_SECONDS * len(paths), LOAD_SECONDS)
+    except CannotStart as error:
+        log.error("the tagger cannot be loaded: %s", error.reason)
+        raise TaggerError(
+            f"The tagger's model cannot be loaded. {_REMEDY} (For the host: [tagger] model must be a folder with"
+            " model.onnx and selected_tags.csv, or a hub id that can be downloaded; the log has the reason.)"
+        ) from None
+    except WorkerSlow as error:
+        raise TaggerError(f"The tagger took longer than {error.seconds:.0f} seconds. {_REMEDY}") from None
+    except WorkerFailed as error:
         raise _died() from error
-    answer = await _answer(process, 60.0 + PICTURE_SECONDS * len(paths))
+    try:
+        return _results(answer, len(paths))
+    except TaggerError:
+        await worker.close()  # an inference that failed may have left the model's memory in disorder
+        raise
+
+
+def _results(answer: dict[str, Any], number: int) -> list[TagResult | None]:
+    """Raises TaggerError when it is an error, or does not hang together."""
     if "error" in answer:
         log.error("the tagger failed: %s", answer["error"])
         raise TaggerError(f"The tagger failed on these pictures. {_REMEDY}")
@@ -129,23 +112,9 @@ async def _ask(process: asyncio.subprocess.Process, paths: Sequence[Path], cut: 
         results = [None if value is None else _result(value) for value in answer["results"]]
     except (KeyError, TypeError, ValueError) as error:
         raise _died() from error
-    if len(results) != len(paths):
+    if len(results) != number:
         raise _died()
     return results
-
-
-async def _answer(process: asyncio.subprocess.Process, seconds: float) -> dict[str, Any]:
-    try:
-        async with asyncio.timeout(seconds):  # not wait_for: before Python 3.12 it may swallow a cancellation
-            line = await output_of(process).readline()
-        answer = json.loads(line)
-    except TimeoutError:
-        raise TaggerError(f"The tagger took longer than {seconds:.0f} seconds. {_REMEDY}") from None
-    except ValueError as error:
-        raise _died() from error
-    if not isinstance(answer, dict):
-        raise _died()
-    return answer
 
 
 def _result(value: dict[str, Any]) -> TagResult:

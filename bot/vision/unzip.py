@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from typing import Any
 
 from bot.errors import PictureRefused
 from bot.rules.names import shown_file
-from bot.vision.child import end_process, feed, output_of, worker_command, worker_environment
+from bot.vision.child import end_process, feed, output_of, read_object, start, worker_command
 from bot.vision.zip_worker import MAX_ENTRIES, MAX_RATIO, MAX_TOTAL_BYTES
 
 log = logging.getLogger(__name__)
@@ -26,7 +25,6 @@ MEMORY_BYTES = 512 * 1024 * 1024
 CPU_SECONDS = 30
 ANSWER_SECONDS = 60.0
 """Longest silence; while the bot itself is busy with a picture no clock runs."""
-LINE_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +92,8 @@ class Unzipper:
 
         Raises PictureRefused with the reason and what to do about it, before a picture has come out.
         """
-        process = await asyncio.create_subprocess_exec(
-            *worker_command("bot.vision.zip_worker", str(MEMORY_BYTES), str(CPU_SECONDS), str(self._max_file_bytes)),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            env=worker_environment(),
-            limit=LINE_BYTES,
+        process = await start(
+            worker_command("bot.vision.zip_worker", str(MEMORY_BYTES), str(CPU_SECONDS), str(self._max_file_bytes))
         )
         feeding = asyncio.create_task(feed(process, data))
         try:
@@ -109,22 +103,18 @@ class Unzipper:
             yield OpenZip(process, _listing(head, shown), shown, self._max_file_bytes)
         finally:
             feeding.cancel()
+            await end_process(process)  # first: whoever is cancelled while waiting leaves no reader behind
             await asyncio.gather(feeding, return_exceptions=True)
-            await end_process(process)
 
 
 async def _line(process: asyncio.subprocess.Process, shown: str) -> dict[str, Any]:
     """The reader's next line; raises PictureRefused when it died, says nothing, or something strange."""
     try:
-        async with asyncio.timeout(ANSWER_SECONDS):
-            value = json.loads(await output_of(process).readline())
-        if not isinstance(value, dict):
-            raise ValueError("not an object")
+        return await read_object(process, ANSWER_SECONDS)
     except TimeoutError:
         raise PictureRefused(f"{shown} took too long to open. Send the pictures themselves.") from None
     except ValueError as error:
         raise _broke_off(shown) from error
-    return value
 
 
 def _broke_off(shown: str) -> PictureRefused:

@@ -51,33 +51,36 @@ async def test_every_picture_is_tagged_in_order(tagger, paths, tmp_path):
 
 
 async def test_nothing_runs_until_it_is_needed(tagger, paths):
-    assert not tagger.running
+    assert tagger.pid is None
     await tagger.tag(paths[:1])
-    assert tagger.running
+    assert tagger.pid is not None
 
 
-async def test_it_ends_when_idle_and_comes_back(tiny_tagger, paths):
-    tagger = Tagger(TaggerConfig(model=str(tiny_tagger), threads=1, idle_seconds=0.0))
+async def test_one_model_is_held_at_a_time(tagger, tiny_tagger, tmp_path, paths):
+    other = shutil.copytree(tiny_tagger, tmp_path / "other")
     first = await tagger.tag(paths[:1])
-    await asyncio.wait_for(tagger._process.wait(), 30)
-    assert not tagger.running
-    assert await tagger.tag(paths[:1]) == first
-    await tagger.close()
+    before = tagger.pid
+    assert await tagger.tag(paths[:1], model=str(other)) == first
+    assert tagger.pid not in (None, before)
+    with pytest.raises(ProcessLookupError):
+        os.kill(before, 0)
 
 
 async def test_a_crash_is_an_error_once_and_then_over(tagger, paths):
     first = await tagger.tag(paths[:1])
-    os.kill(tagger._process.pid, signal.SIGKILL)
+    os.kill(tagger.pid, signal.SIGKILL)
     with contextlib.suppress(TaggerError):  # not raised where the end of the process is known already
         await tagger.tag(paths[:1])
     assert await tagger.tag(paths[:1]) == first
 
 
 async def test_a_worker_that_dies_while_asked_is_an_error(monkeypatch, tagger, paths):
-    monkeypatch.setattr("bot.vision.tagger.worker_command", lambda *_: ["/bin/sh", "-c", "echo '{}'; read question"])
+    monkeypatch.setattr(
+        "bot.vision.line_worker.worker_command", lambda *_: ["/bin/sh", "-c", "echo '{}'; read question"]
+    )
     with pytest.raises(TaggerError, match="ended unexpectedly; the next pictures start it again"):
         await tagger.tag(paths[:1])
-    assert not tagger.running
+    assert tagger.pid is None
 
 
 async def test_a_file_that_is_gone_or_damaged_costs_only_itself(tagger, paths, tmp_path):
