@@ -15,8 +15,9 @@ from typing import Any
 
 from bot.errors import PictureRefused
 from bot.rules.names import shown_file
+from bot.rules.zips import MAX_RATIO, MAX_TOTAL_BYTES
 from bot.vision.child import end_process, feed, output_of, read_object, start, worker_command
-from bot.vision.zip_worker import MAX_ENTRIES, MAX_RATIO, MAX_TOTAL_BYTES
+from bot.vision.zip_worker import MAX_ENTRIES
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ import pytest
 from bot.demo.harness import free, until
 from bot.vision.child import worker_command
 from tests.bot.discord.lab import all_text
-from tests.bot.vision.zips import packed, picture
+from tests.bot.zips import packed, picture
 
 pytestmark = pytest.mark.slow
 

@@ -10,7 +10,7 @@ import pytest
 from bot.errors import PictureRefused
 from bot.vision.child import worker_environment
 from bot.vision.unzip import CPU_SECONDS, MEMORY_BYTES, LeftOut, Unzipper
-from tests.bot.vision.zips import ZOO, forged, member, packed, picture, zeros
+from tests.bot.zips import ZOO, forged, member, packed, picture, zeros
 
 MOST_MEGABYTES = 600
 MEGABYTE = 2**20

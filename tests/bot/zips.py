@@ -165,7 +165,10 @@ ZOO: dict[str, tuple[Callable[[], bytes], str]] = {
     "nested.zip": (lambda: packed({"more.zip": packed({"a.jpg": picture()})}), "holds another archive, `more.zip`"),
     "tar.zip": (lambda: packed({"more.tar.gz": b"x"}), "holds another archive, `more.tar.gz`"),
     "overlap.zip": (overlapping, "holds files that lie in each other"),
-    "same.zip": (lambda: forged([member(b"a.jpg", b"x"), member(b"b.jpg", b"x")], places=[0, 0]), "contradicts itself"),
+    "same.zip": (
+        lambda: forged([member(b"a.jpg", b"x"), member(b"b.jpg", b"x")], places=[0, 0]),
+        "holds files that lie in each other",
+    ),
     "bomb.zip": (bomb, "holds `a.png`, which swells to more than 100 times its size"),
     "heap.zip": (heap, "unpacks to more than 1 GB"),
     "liar.zip": (liar, "holds `a.png`, which is larger than the archive says"),
