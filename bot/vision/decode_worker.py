@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import io
 import json
-import resource
 import sys
 import warnings
 from typing import Any
+
+from bot.vision.limits import limit_resources
 
 LOSSLESS_PIXELS = 4_000_000
 """Up to here a picture that came without loss stays so. A larger one is scaled down a lot to be trained at about one
@@ -37,15 +38,6 @@ class CannotUse(Exception):
         super().__init__(why)
         self.why = why
         self.values = values
-
-
-def limit_resources(memory_bytes: int, seconds: int | None = None) -> None:
-    """Bound this process before it sees a byte: memory, CPU time (None: not), no core file, no file writes at all."""
-    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-    if seconds is not None:
-        resource.setrlimit(resource.RLIMIT_CPU, (seconds * 2 + 1, seconds * 2 + 1))  # of all threads together
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 
 
 def main(arguments: list[str]) -> None:

@@ -21,8 +21,8 @@ from PIL import Image
 from bot.rules.measures import Face, Measures
 from bot.vision import pixels
 from bot.vision.centerface import Box, CenterFace
-from bot.vision.decode_worker import limit_resources
 from bot.vision.likeness import Print, likeness, print_of
+from bot.vision.limits import limit_resources
 
 WORK_SIDE = 1536
 """Longer side, in pixels, that a picture is opened at: faces are then large enough to tell whether they are sharp."""

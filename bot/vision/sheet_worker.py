@@ -17,7 +17,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
-from bot.vision.decode_worker import limit_resources
+from bot.vision.limits import limit_resources
 
 COLUMNS, CELL, FRAME, GAP = 5, 216, 10, 6
 """Pixels. A phone of 390 shows a sheet of five at a third of its size: frames of 3, numbers of 13 pixels."""

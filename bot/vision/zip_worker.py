@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from bot.rules.zips import Damaged, Entry, Hostile, basename, entries_of, inflated
-from bot.vision.decode_worker import limit_resources
+from bot.vision.limits import limit_resources
 
 MAX_ENTRIES = 500
 MAX_CAPTION_BYTES = 64 * 1024
