@@ -51,11 +51,11 @@ from bot.store.jobs import get_job
 from bot.store.rows import CardKind
 from bot.thread_posts import ThreadPosts
 from bot.threads import Threads
-from bot.vision.decoder import Decoder
-from bot.vision.measurer import Measurer
-from bot.vision.painter import Painter
-from bot.vision.tagger import Tagger
-from bot.vision.unzip import Unzipper
+from bot.vision.decoding.decoder import Decoder
+from bot.vision.measuring.measurer import Measurer
+from bot.vision.sheets.painter import Painter
+from bot.vision.tagging.tagger import Tagger
+from bot.vision.zips.unzip import Unzipper
 from bot.web.limits import Limits
 from bot.web.links import Links, load_secret
 from bot.web.pages import Pages

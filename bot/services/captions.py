@@ -21,8 +21,8 @@ from bot.store import pictures
 from bot.store.cards import mark_dirty
 from bot.store.database import Connection, Store
 from bot.store.rows import Dataset, Picture
-from bot.vision.tagger import CHUNK, Tagger
-from bot.vision.wd14 import TagResult
+from bot.vision.tagging.tagger import CHUNK, Tagger
+from bot.vision.tagging.wd14 import TagResult
 
 log = logging.getLogger(__name__)
 

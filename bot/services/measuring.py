@@ -13,7 +13,7 @@ from bot.store.cards import add_card, get_card, mark_batches_dirty, mark_dirty, 
 from bot.store.database import Connection, Store
 from bot.store.pictures import batch_places, pictures_of_dataset
 from bot.store.rows import Dataset
-from bot.vision.measurer import Measurer
+from bot.vision.measuring.measurer import Measurer
 
 log = logging.getLogger(__name__)
 

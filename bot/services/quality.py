@@ -21,7 +21,7 @@ from bot.store.database import Connection, Store
 from bot.store.pictures import count_pictures, pictures_of_dataset
 from bot.store.quality import Drop
 from bot.store.rows import Dataset
-from bot.vision.painter import Cell, Painter
+from bot.vision.sheets.painter import Cell, Painter
 
 PAGE = 30
 """Pictures of one contact sheet."""

@@ -13,7 +13,7 @@ import re
 import sys
 import warnings
 
-from bot.vision.limits import limit_resources
+from bot.workers.limits import limit_resources
 
 MEMORY_BYTES = 256 * 1024 * 1024
 MOST_CHARACTERS = 20_000

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Mapping
 
 from bot.errors import Refused
-from bot.vision.child import answer_once, worker_command
+from bot.workers.child import answer_once, worker_command
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from bot.services.quality import Quality
 from bot.services.retention import DAY, UNDO_DAYS, Retention
 from bot.store.database import Store
 from bot.store.quality import count_unmeasured
-from bot.vision.painter import Painter
+from bot.vision.sheets.painter import Painter
 from tests.bot.conftest import make_picture
 from tests.bot.rules.test_quality import measures
 from tests.bot.services.conftest import OTHER, OWNER, incoming, rows

@@ -18,8 +18,8 @@ from bot.services.sharing import Sharing
 from bot.services.tag_options import TagSettings
 from bot.services.under_way import UnderWay
 from bot.store.rows import Helper
-from bot.vision.painter import Painter
-from bot.vision.tagger import Tagger
+from bot.vision.sheets.painter import Painter
+from bot.vision.tagging.tagger import Tagger
 from tests.bot.conftest import make_picture
 from tests.bot.services.conftest import OTHER, OWNER, incoming, rows
 

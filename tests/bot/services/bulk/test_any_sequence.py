@@ -22,7 +22,7 @@ from bot.store import pictures
 from bot.store.database import Store
 from bot.store.datasets import NewDataset, insert_dataset
 from bot.store.pictures import NewPicture
-from bot.vision.wd14 import TagResult
+from bot.vision.tagging.wd14 import TagResult
 from tests.bot.rules.bulk.strategies import operations
 from tests.bot.services.conftest import OWNER, ScriptedTagger, incoming
 
