@@ -203,7 +203,7 @@ async def test_import_sort_dedupe_and_export_are_in_the_list_too(lab, thread):
     form = await lab.choose(lab.alice, card, "tags-more", "import")
     await until(lambda: form.modal, "a modal")
     text = await sent.message.attachments[0].read()
-    assert "No caption would change" in await lab.said(await lab.submit(form, file=("c.zip", text)))
+    await lab.said(await lab.submit(form, file=("c.zip", text)), "No caption would change")
 
 
 async def test_pictures_are_captioned_again(lab, thread):
