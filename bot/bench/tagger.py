@@ -24,8 +24,8 @@ import numpy as np
 import onnxruntime
 from PIL import Image
 
-from bot.vision.tagger_worker import FILES, Model, find_model
-from bot.vision.wd14 import Cut, TagResult, prepare, read_labels, read_tags
+from bot.vision.tagging.tagger_worker import FILES, Model, find_model
+from bot.vision.tagging.wd14 import Cut, TagResult, prepare, read_labels, read_tags
 
 ROUNDS = 5
 WANTED = 1.3

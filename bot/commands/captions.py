@@ -151,9 +151,7 @@ async def _change_tags(
     interaction: Interaction, parts: list[str], gone: Sequence[str] = (), new: Sequence[str] = ()
 ) -> None:
     services, picture_id, revision = bot_of(interaction).services, int(parts[0]), int(parts[1])
-    picture = await services.captions.change_tags(picture_id, interaction.user.id, revision, gone, new)
-    async with services.store.transaction() as tx:
-        await mark_dirty(tx, "batch", picture.batch_id, urgent=True)
+    await services.captions.change_tags(picture_id, interaction.user.id, revision, gone, new)
     services.wake_cards()
     await show(interaction, await _tags_of(interaction, picture_id))
 
@@ -183,10 +181,7 @@ async def _remove(interaction: Interaction, parts: list[str]) -> None:
 
 async def _confirmed_remove(interaction: Interaction, parts: list[str]) -> None:
     services = bot_of(interaction).services
-    removed = await services.captions.remove(int(parts[0]), interaction.user.id)
-    async with services.store.transaction() as tx:
-        await mark_dirty(tx, "batch", removed.picture.batch_id, urgent=True)
-        await mark_dirty(tx, "dataset", removed.picture.dataset_id, urgent=True)
+    await services.captions.remove(int(parts[0]), interaction.user.id)
     services.wake_cards()
     await interaction.response.edit_message(view=note_card("Removed."))
 

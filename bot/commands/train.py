@@ -62,14 +62,14 @@ async def queue(interaction: Interaction) -> None:
     """Show the queue with reasons."""
     services = bot_of(interaction).services
     async with services.store.transaction() as tx:
-        line = await services.queue.look(tx)
-    up = await services.training.trainer_is_up()
+        line = await services.jobs.queue.look(tx)
+    up = await services.jobs.training.trainer_is_up()
     await respond(interaction, queue_text(line, interaction.user.id, trainer_up=up))
 
 
 async def _show_plan(interaction: Interaction, dataset_id: int, preset: str, epochs: int) -> None:
     bot = bot_of(interaction)
-    plan = await bot.services.training.plan(dataset_id, interaction.user.id, preset, epochs)
+    plan = await bot.services.jobs.training.plan(dataset_id, interaction.user.id, preset, epochs)
     name = bot.config.training.preset_for(plan.dataset.kind, preset)
     await respond(interaction, view=plan_card(plan, name, load_preset(name).title))
 
@@ -84,7 +84,7 @@ async def _start(interaction: Interaction, parts: list[str]) -> None:
     services = bot_of(interaction).services
     await interaction.response.defer()
     try:
-        job = await services.training.submit(dataset_id, interaction.user.id, preset, epochs)
+        job = await services.jobs.training.submit(dataset_id, interaction.user.id, preset, epochs)
     except Refused as error:
         await interaction.edit_original_response(view=note_card(str(error)))
         return
@@ -101,7 +101,7 @@ async def _stop(interaction: Interaction, parts: list[str]) -> None:
 
 async def _stop_now(interaction: Interaction, parts: list[str]) -> None:
     services = bot_of(interaction).services
-    job = await services.training.stop(parts[0], interaction.user.id)
+    job = await services.jobs.training.stop(parts[0], interaction.user.id)
     services.wake_cards()
     said = f"{job.name} was stopped." if job.state == "stopped" else f"{job.name} stops after this step."
     await interaction.response.edit_message(view=note_card(said))
@@ -110,7 +110,7 @@ async def _stop_now(interaction: Interaction, parts: list[str]) -> None:
 async def _refresh(interaction: Interaction, parts: list[str]) -> None:
     """Draw the card the button is on; the card that is edited from now on stays the one in the thread."""
     services = bot_of(interaction).services
-    drawing = await services.job_drawer.draw(parts[0])
+    drawing = await services.jobs.drawer.draw(parts[0])
     if drawing is None:
         raise NotFound("This training is gone.")
     await interaction.response.edit_message(view=drawing.view)
@@ -119,7 +119,7 @@ async def _refresh(interaction: Interaction, parts: list[str]) -> None:
 async def _file(interaction: Interaction, parts: list[str]) -> None:
     services = bot_of(interaction).services
     job = await _own_job(interaction, parts[0])
-    if services.library.path(job) is None:
+    if services.jobs.library.path(job) is None:
         raise Refused(f"The file of {job.name} is not here any more.")
     await respond(interaction, link_text(job, services.links.offer(job.id)))
 

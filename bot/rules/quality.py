@@ -35,7 +35,7 @@ TOUCHES, CUTS = 0.03, -0.08
 FEW, USUAL = 5, 1 / 3
 """From the first number of pictures on, a face in under this share of them says that the detector sees none at all."""
 SAME, ALIKE = 0.92, 0.75
-"""Likeness (bot.vision.likeness) of one picture twice, and of two that are nearly the same."""
+"""Likeness (bot.vision.measuring.likeness) of one picture twice, and of two that are nearly the same."""
 
 
 class Level(IntEnum):

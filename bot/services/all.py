@@ -51,11 +51,11 @@ from bot.store.jobs import get_job
 from bot.store.rows import CardKind
 from bot.thread_posts import ThreadPosts
 from bot.threads import Threads
-from bot.vision.decoder import Decoder
-from bot.vision.measurer import Measurer
-from bot.vision.painter import Painter
-from bot.vision.tagger import Tagger
-from bot.vision.unzip import Unzipper
+from bot.vision.decoding.decoder import Decoder
+from bot.vision.measuring.measurer import Measurer
+from bot.vision.sheets.painter import Painter
+from bot.vision.tagging.tagger import Tagger
+from bot.vision.zips.unzip import Unzipper
 from bot.web.limits import Limits
 from bot.web.links import Links, load_secret
 from bot.web.pages import Pages
@@ -80,6 +80,28 @@ class Checks:
 
 
 @dataclass(frozen=True, slots=True)
+class Jobs:
+    """The part from Start to the file."""
+
+    training: Training
+    queue: Queue
+    dispatch: Dispatch
+    library: Library
+    drawer: JobDrawer
+    watch: TrainerWatch
+    embedded: tuple[EmbeddedTrainer, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Upkeep:
+    """What is done by the clock: copies of the database, and what is removed by itself."""
+
+    backups: Backups
+    retention: Retention
+    clockwork: Clockwork
+
+
+@dataclass(frozen=True, slots=True)
 class Services:
     """Everything that is not Discord's; `open` builds it, `start` sets it going, `close` ends it."""
 
@@ -97,22 +119,15 @@ class Services:
     threads: Threads
     drawer: DatasetDrawer
     tagger: Tagger
-    training: Training
-    queue: Queue
-    dispatch: Dispatch
+    jobs: Jobs
     outbox: Outbox
     cards: CardEditor
-    job_drawer: JobDrawer
-    library: Library
     links: Links
     passes: Passes
     pages: Pages
     web: WebServer
-    backups: Backups
-    retention: Retention
-    clockwork: Clockwork
+    upkeep: Upkeep
     loops: tuple[Loop, ...]
-    embedded: tuple[EmbeddedTrainer, ...]
     checks: Checks
     wake_quality: Callable[[], None]
     """Have pictures measured and compared now."""
@@ -134,7 +149,7 @@ class Services:
         store = await Store.open(config.paths.database)
         try:
             services = _build(store, config, client, clock, poster or DiscordPoster(client))
-            await services.retention.at_start()
+            await services.upkeep.retention.at_start()
             await services.outbox.start()
             await services.thread_posts.at_start(reading=config.intake.message_content)
             await services.web.start(services.links, services.pages)
@@ -145,13 +160,13 @@ class Services:
 
     def start(self) -> list[asyncio.Task[None]]:
         """Set the loops and the clock going; whoever closes cancels the tasks first."""
-        self.clockwork.start()
+        self.upkeep.clockwork.start()
         return [asyncio.create_task(loop.run(), name=loop.name) for loop in self.loops]
 
     async def close(self) -> None:
         """End what `open` began. Training goes on without the bot."""
-        self.clockwork.close()
-        for embedded in self.embedded:
+        self.upkeep.clockwork.close()
+        for embedded in self.jobs.embedded:
             embedded.let_go()
         await self.outbox.close()
         await self.cards.close()
@@ -162,38 +177,34 @@ class Services:
 
 
 @dataclass(frozen=True, slots=True)
-class _Jobs:
-    """The part from Start to the file."""
+class _Site:
+    """What the web server and those who link to it are made of."""
 
-    training: Training
-    queue: Queue
-    dispatch: Dispatch
-    library: Library
     web: WebServer
     links: Links
     passes: Passes
-    drawer: JobDrawer
-    watch: TrainerWatch
-    embedded: tuple[EmbeddedTrainer, ...]
 
 
-def _build_jobs(store: Store, config: Config, clock: Callable[[], float], poster: Poster) -> _Jobs:
+def _build_site(store: Store, config: Config, library: Library, clock: Clock) -> _Site:
+    web = WebServer(config.web, FinishedFiles(store, library).find)
+    secret, public = load_secret(config.paths.data / "links.secret"), config.web.reaches_members
+    return _Site(
+        web=web,
+        links=Links(secret, config.web.link_hours, web.base_url, clock, public=public),
+        passes=Passes(secret, config.web.page_hours, web.base_url, clock, public=public),
+    )
+
+
+def _build_jobs(store: Store, config: Config, library: Library, links: Links, clock: Clock, poster: Poster) -> Jobs:
     runner = LocalRunner(config.paths.inboxes, config.paths.jobs, config.training.services)
-    library = Library(config.paths.loras, config.export.copy_to)
     queue = Queue(config.training.services, clock)
     ending = Ending(store, config.training.max_attempts, clock)
     follower = Follower(store, runner, library, queue, ending, clock)
-    web = WebServer(config.web, FinishedFiles(store, library).find)
-    secret, public = load_secret(config.paths.data / "links.secret"), config.web.reaches_members
-    links = Links(secret, config.web.link_hours, web.base_url, clock, public=public)
-    return _Jobs(
+    return Jobs(
         training=Training(store, config, runner, library, queue, ending, clock),
         queue=queue,
         dispatch=Dispatch(store, runner, queue, follower, ending, config.progress, clock),
         library=library,
-        web=web,
-        links=links,
-        passes=Passes(secret, config.web.page_hours, web.base_url, clock, public=public),
         drawer=JobDrawer(store, queue, runner, library, links, poster),
         watch=TrainerWatch(store, runner, clock),
         embedded=_embedded(config, runner),
@@ -206,7 +217,7 @@ def _build_checks(store: Store, pictures: FileStore, config: Config, clock: Cloc
     return Checks(Measurer(), quality, crops, ReportDrawer(quality, crops))
 
 
-def _drawers(drawer: DatasetDrawer, jobs: _Jobs, checks: Checks) -> Mapping[CardKind, Drawer]:
+def _drawers(drawer: DatasetDrawer, jobs: Jobs, checks: Checks) -> Mapping[CardKind, Drawer]:
     return {
         "dataset": drawer.dataset,
         "batch": drawer.batch,
@@ -216,7 +227,9 @@ def _drawers(drawer: DatasetDrawer, jobs: _Jobs, checks: Checks) -> Mapping[Card
 
 
 def _build(store: Store, config: Config, client: discord.Client, clock: Clock, poster: Poster) -> Services:
-    jobs = _build_jobs(store, config, clock, poster)
+    library = Library(config.paths.loras, config.export.copy_to)
+    site = _build_site(store, config, library, clock)
+    jobs = _build_jobs(store, config, library, site.links, clock, poster)
     pictures = FileStore(config.paths.pictures)
     tagger = Tagger(config.tagger)
     datasets = Datasets(store, pictures, config, jobs.training.stop_all, clock)
@@ -233,8 +246,6 @@ def _build(store: Store, config: Config, client: discord.Client, clock: Clock, p
     wake_new = _both(captioning.wake, measuring.wake)
     posts = Posts(store, intake, _unpack(intake, config), wake_new, drawing.wake)
     desk = Desk(store, intake, captions, config.intake, wake_new, drawing.wake, posts.under_way)
-    retention = Retention(store, config, pictures, clock)
-    backups = Backups(store, config.paths.backups, clock)
     return Services(
         store=store,
         config=config,
@@ -250,26 +261,24 @@ def _build(store: Store, config: Config, client: discord.Client, clock: Clock, p
         threads=threads,
         drawer=drawer,
         tagger=tagger,
-        training=jobs.training,
-        queue=jobs.queue,
-        dispatch=jobs.dispatch,
+        jobs=jobs,
         outbox=outbox,
         cards=cards,
-        job_drawer=jobs.drawer,
-        library=jobs.library,
-        links=jobs.links,
-        passes=jobs.passes,
-        pages=Pages(desk, pictures, jobs.passes, Limits()),
-        web=jobs.web,
-        backups=backups,
-        retention=retention,
-        clockwork=Clockwork(backups, retention, jobs.watch),
+        links=site.links,
+        passes=site.passes,
+        pages=Pages(desk, pictures, site.passes, Limits()),
+        web=site.web,
+        upkeep=_build_upkeep(store, config, pictures, jobs, clock),
         loops=(*_loops(config, jobs, outbox, datasets, threads), captioning, measuring, drawing),
-        embedded=jobs.embedded,
         checks=checks,
         wake_quality=measuring.wake,
         wake_cards=drawing.wake,
     )
+
+
+def _build_upkeep(store: Store, config: Config, pictures: FileStore, jobs: Jobs, clock: Clock) -> Upkeep:
+    backups, retention = Backups(store, config.paths.backups, clock), Retention(store, config, pictures, clock)
+    return Upkeep(backups, retention, Clockwork(backups, retention, jobs.watch))
 
 
 def _measuring(store: Store, pictures: FileStore, checks: Checks, drawing: Loop, clock: Clock) -> Loop:
@@ -291,7 +300,7 @@ def _unpack(intake: Intake, config: Config) -> Unpack:
     return Unpack(intake, Unzipper(config.intake.max_file_bytes), config.intake)
 
 
-def _loops(config: Config, jobs: _Jobs, outbox: Outbox, datasets: Datasets, threads: Threads) -> list[Loop]:
+def _loops(config: Config, jobs: Jobs, outbox: Outbox, datasets: Datasets, threads: Threads) -> list[Loop]:
     seconds = config.progress.poll_seconds
     return [
         Loop("dispatch", jobs.dispatch.round, seconds),

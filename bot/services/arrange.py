@@ -90,37 +90,31 @@ class Arrange:
     async def plan_copy(self, dataset_id: int, user_id: int) -> CopyPlan:
         """What `copy` would make; raises NotFound, NotYours, Refused."""
         async with self._store.transaction() as tx:
-            dataset = await owned(tx, dataset_id, user_id)
-            if dataset.state != "open":
-                raise Refused("This dataset waits for your consent, so there is nothing to copy yet.")
-            taken = {each.name.casefold() for each in await rows.datasets_of(tx, dataset.guild_id, user_id)}
-            return CopyPlan(
-                dataset=dataset,
-                name=_free_name(dataset.name, taken),
-                pictures=await pictures.count_pictures(tx, dataset_id),
-                attestation=ATTESTATION if needs_consent(dataset.kind) else None,
-            )
+            return await self._plan_copy(tx, dataset_id, user_id)
+
+    async def _plan_copy(self, tx: Connection, dataset_id: int, user_id: int) -> CopyPlan:
+        dataset = await owned(tx, dataset_id, user_id)
+        if dataset.state != "open":
+            raise Refused("This dataset waits for your consent, so there is nothing to copy yet.")
+        taken = {each.name.casefold() for each in await rows.datasets_of(tx, dataset.guild_id, user_id)}
+        return CopyPlan(
+            dataset=dataset,
+            name=_free_name(dataset.name, taken),
+            pictures=await pictures.count_pictures(tx, dataset_id),
+            attestation=ATTESTATION if needs_consent(dataset.kind) else None,
+        )
 
     async def copy(self, dataset_id: int, user_id: int, agreed: Attestation | None = None) -> Dataset:
         """A second dataset of the owner's with the same pictures and captions, without helpers and trainings.
 
         Of a person, the owner must have `agreed` to ATTESTATION once more. Raises NotFound, NotYours, Refused.
         """
-        plan = await self.plan_copy(dataset_id, user_id)
-        if plan.attestation is not None and agreed != plan.attestation:
-            raise Refused("A copy of a person's pictures needs your confirmation.")
-        source, now = plan.dataset, self._clock()
-        new = NewDataset(
-            guild_id=source.guild_id,
-            channel_id=source.channel_id,
-            owner_id=user_id,
-            name=plan.name,
-            trigger=source.trigger,
-            class_word=source.class_word,
-            kind=source.kind,
-        )
+        now = self._clock()
         async with self._files.lock, self._store.transaction() as tx:
-            made = await rows.insert_dataset(tx, new, "open", now)
+            plan = await self._plan_copy(tx, dataset_id, user_id)
+            if plan.attestation is not None and agreed != plan.attestation:
+                raise Refused("A copy of a person's pictures needs your confirmation.")
+            made = await rows.insert_dataset(tx, _copy_of(plan), "open", now)
             await rows.copy_options(tx, dataset_id, made.id)
             if plan.attestation is not None:
                 await rows.insert_consent(tx, made.id, user_id, plan.attestation, now)
@@ -204,6 +198,19 @@ class Arrange:
                     "Somebody helps with this dataset whom you did not let see the other one. Add them there too, or"
                     " take them out here, then merge."
                 )
+
+
+def _copy_of(plan: CopyPlan) -> NewDataset:
+    source = plan.dataset
+    return NewDataset(
+        guild_id=source.guild_id,
+        channel_id=source.channel_id,
+        owner_id=source.owner_id,
+        name=plan.name,
+        trigger=source.trigger,
+        class_word=source.class_word,
+        kind=source.kind,
+    )
 
 
 def _free_name(name: str, taken: set[str]) -> str:

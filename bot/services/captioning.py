@@ -8,9 +8,8 @@ from collections.abc import Callable, Container
 
 from bot.errors import LoreleiError, NotFound
 from bot.services.captions import Captions
-from bot.store.cards import mark_dirty
 from bot.store.database import Store
-from bot.store.pictures import batch_by_id, batches_with_untagged
+from bot.store.pictures import batches_with_untagged
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +42,7 @@ class CaptionWriter:
                 log.error("captions wait: %s; next try in %.0f s", error, RETRY_SECONDS)
                 failed.add(model)
             else:
-                await self._redraw(batch_id)
+                self._wake_cards()
 
     async def _next(self, failed: Container[str]) -> int | None:
         """The batch whose turn it is, of those whose model works."""
@@ -54,11 +53,3 @@ class CaptionWriter:
                 if await self._captions.model_of(batch_id) not in failed:
                     return batch_id
         return None
-
-    async def _redraw(self, batch_id: int) -> None:
-        async with self._store.transaction() as tx:
-            batch = await batch_by_id(tx, batch_id)
-            if batch is not None:
-                await mark_dirty(tx, "batch", batch_id, urgent=True)
-                await mark_dirty(tx, "dataset", batch.dataset_id, urgent=True)
-        self._wake_cards()

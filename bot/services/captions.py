@@ -21,8 +21,8 @@ from bot.store import pictures
 from bot.store.cards import mark_dirty
 from bot.store.database import Connection, Store
 from bot.store.rows import Dataset, Picture
-from bot.vision.tagger import CHUNK, Tagger
-from bot.vision.wd14 import TagResult
+from bot.vision.tagging.tagger import CHUNK, Tagger
+from bot.vision.tagging.wd14 import TagResult
 
 log = logging.getLogger(__name__)
 
@@ -115,10 +115,11 @@ class Captions:
         async with self._store.transaction() as tx:
             return await _existing_picture(tx, picture_id)
 
-    async def edit(self, picture_id: int, user_id: int, text: str, revision: int) -> Picture:
+    async def edit(self, picture_id: int, user_id: int, text: str, revision: int, *, redraw: bool = False) -> Picture:
         """Store a caption of the owner or a helper, cleaned, on top of `revision`; durable on return.
 
-        Raises NotFound, NotYours, and Refused with the newer caption when somebody edited in between.
+        With `redraw` the cards that show it follow, for whoever does not draw them as an answer. Raises NotFound,
+        NotYours, and Refused with the newer caption when somebody edited in between.
         """
         async with self._store.transaction() as tx:
             picture = await _existing_picture(tx, picture_id)
@@ -130,6 +131,8 @@ class Captions:
                     "This caption was changed while you were writing, so yours was not stored. It now reads: "
                     f"{picture.caption}\nPress Edit again to go on from there. You wrote: {caption}"
                 )
+            if redraw:
+                await _redraw(tx, edited)
             return edited
 
     async def change_tags(
@@ -150,6 +153,7 @@ class Captions:
                 if edit.too_long:
                     raise Refused("The caption would be longer than 1,000 characters. Take some tags out first.")
                 caption = edit.changes[0].after if edit.changes else caption
+            await mark_dirty(tx, "batch", picture.batch_id, urgent=True)
             return await pictures.write_edit(tx, picture_id, caption, revision) or picture
 
     async def remove(self, picture_id: int, user_id: int) -> Removed:
@@ -163,6 +167,7 @@ class Captions:
                 await allowed(tx, picture.dataset_id, user_id, "edit")
                 await pictures.delete_picture(tx, picture_id)
                 await mark_dirty(tx, "report", picture.dataset_id)
+                await _redraw(tx, picture)
                 needed = await pictures.is_referenced(tx, picture.file)
                 in_batch = len(await pictures.pictures_of_batch(tx, picture.batch_id))
                 in_dataset = await pictures.count_pictures(tx, picture.dataset_id)
@@ -199,6 +204,7 @@ class Captions:
             for picture, result in zip(new, results, strict=True):
                 caption = tagged_caption(dataset, result, options)
                 written += await pictures.write_tagged(tx, picture.id, caption)
+            await _redraw(tx, new[0])
         return written
 
     async def _dataset_of_batch(self, tx: Connection, batch_id: int) -> Dataset:
@@ -214,6 +220,12 @@ async def _existing_picture(tx: Connection, picture_id: int) -> Picture:
         raise NotFound("This picture was removed.")
     await existing(tx, picture.dataset_id)
     return picture
+
+
+async def _redraw(tx: Connection, picture: Picture) -> None:
+    """The cards that show the picture; in the transaction that changes it, so that no crash comes between."""
+    await mark_dirty(tx, "batch", picture.batch_id, urgent=True)
+    await mark_dirty(tx, "dataset", picture.dataset_id, urgent=True)
 
 
 async def _better_dropped(tx: Connection, dataset: Dataset) -> dict[int, str]:

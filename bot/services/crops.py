@@ -17,7 +17,7 @@ from bot.store.cards import mark_dirty
 from bot.store.database import Connection, Store
 from bot.store.pictures import picture_by_id, pictures_of_dataset
 from bot.store.rows import Dataset, Picture
-from bot.vision.painter import Cell, Painter
+from bot.vision.sheets.painter import Cell, Painter
 
 PAGE = 25
 """Pictures of one sheet: as many as a select offers."""

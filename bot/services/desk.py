@@ -19,7 +19,6 @@ from bot.services.posts import growing
 from bot.services.under_way import UnderWay
 from bot.services.verdicts import judged
 from bot.store import pictures
-from bot.store.cards import mark_dirty
 from bot.store.database import Store
 from bot.store.helpers import helper_of
 from bot.store.rows import Dataset, Picture
@@ -110,23 +109,17 @@ class Desk:
         if (now.caption, now.revision) != (seen, revision):  # also the tagger's, which counts as no revision
             return Edited(now, stored=False)
         try:
-            edited = await self._captions.edit(picture_id, user_id, text, revision)
+            edited = await self._captions.edit(picture_id, user_id, text, revision, redraw=True)
         except Refused:
             now = await self.picture(dataset_id, user_id, picture_id)
             if now.revision == revision:
                 raise
             return Edited(now, stored=False)
-        await self._redraw(edited)
+        self._wake_cards()
         return Edited(edited, stored=True)
 
     async def remove(self, dataset_id: int, user_id: int, picture_id: int) -> None:
         """Take a picture out for good; raises NotFound, NotYours, Refused."""
         await self.picture(dataset_id, user_id, picture_id)
-        removed = await self._captions.remove(picture_id, user_id)
-        await self._redraw(removed.picture)
-
-    async def _redraw(self, picture: Picture) -> None:
-        async with self._store.transaction() as tx:
-            await mark_dirty(tx, "batch", picture.batch_id, urgent=True)
-            await mark_dirty(tx, "dataset", picture.dataset_id, urgent=True)
+        await self._captions.remove(picture_id, user_id)
         self._wake_cards()

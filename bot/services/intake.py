@@ -20,7 +20,7 @@ from bot.store import pictures
 from bot.store.database import Connection, Store
 from bot.store.pictures import NewPicture
 from bot.store.rows import Batch, Dataset, Picture
-from bot.vision.decoder import DecodedPicture, Decoder
+from bot.vision.decoding.decoder import DecodedPicture, Decoder
 
 log = logging.getLogger(__name__)
 

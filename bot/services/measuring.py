@@ -13,7 +13,7 @@ from bot.store.cards import add_card, get_card, mark_batches_dirty, mark_dirty, 
 from bot.store.database import Connection, Store
 from bot.store.pictures import batch_places, pictures_of_dataset
 from bot.store.rows import Dataset
-from bot.vision.measurer import Measurer
+from bot.vision.measuring.measurer import Measurer
 
 log = logging.getLogger(__name__)
 
@@ -48,10 +48,7 @@ class Measuring:
             async with self._store.transaction() as tx:
                 waiting = await rows.datasets_to_compare(tx)
             for dataset in waiting:
-                await self._compare(dataset.id)
-                async with self._store.transaction() as tx:
-                    await self._want_card(tx, dataset)
-                    await mark_batches_dirty(tx, dataset.id)  # their pagers know which pictures are red
+                await self._compare(dataset)
                 self._wake_cards()
         except MeasureError as error:
             log.error("the report waits: %s Next try in %.0f s", error, RETRY_SECONDS)
@@ -66,10 +63,10 @@ class Measuring:
                 await rows.write_measures(tx, picture.file, measures)
         return bool(waiting)
 
-    async def _compare(self, dataset_id: int) -> None:
+    async def _compare(self, dataset: Dataset) -> None:
         async with self._store.transaction() as tx:
-            pictures = await pictures_of_dataset(tx, dataset_id)
-            looked_at = await rows.measures_of(tx, dataset_id)
+            pictures = await pictures_of_dataset(tx, dataset.id)
+            looked_at = await rows.measures_of(tx, dataset.id)
         known = {key: each for key, each in looked_at.items() if each is not None}
         done = [each.id for each in pictures if each.compared]
         # One that came a moment ago is measured first: the next pass has it.
@@ -78,9 +75,12 @@ class Measuring:
             new = waiting[start : start + COMPARED_AT_ONCE]
             old = {key: known[key] for key in done if key in known}
             pairs = await self._measurer.compare({key: known[key] for key in new if key in known}, old)
-            async with self._store.transaction() as tx:
-                await rows.write_compared(tx, dataset_id, new, pairs)
             done += new
+            async with self._store.transaction() as tx:
+                await rows.write_compared(tx, dataset.id, new, pairs)
+                if new[-1] == waiting[-1]:  # in one transaction with the last: after a crash nobody would compare again
+                    await self._want_card(tx, dataset)
+                    await mark_batches_dirty(tx, dataset.id)  # their pagers know which pictures are red
 
     async def _want_card(self, tx: Connection, dataset: Dataset) -> None:
         """Show the report: edited in place, or moved down when batches were posted below it."""

@@ -21,7 +21,7 @@ from bot.store.database import Connection, Store
 from bot.store.pictures import count_pictures, pictures_of_dataset
 from bot.store.quality import Drop
 from bot.store.rows import Dataset
-from bot.vision.painter import Cell, Painter
+from bot.vision.sheets.painter import Cell, Painter
 
 PAGE = 30
 """Pictures of one contact sheet."""
@@ -73,12 +73,15 @@ class Quality:
     async def look(self, dataset_id: int) -> Report:
         """The report as things are now; raises NotFound."""
         async with self._store.transaction() as tx:
-            dataset = await existing(tx, dataset_id)
-            pictures = await pictures_of_dataset(tx, dataset_id)
-            seen = await judged(tx, dataset, pictures)
-            waiting = await rows.count_unmeasured(tx, dataset_id)
-            last_drop = await rows.last_drop(tx, dataset_id)
-            card = await get_card(tx, "report", dataset_id)
+            return await self._look(tx, dataset_id)
+
+    async def _look(self, tx: Connection, dataset_id: int) -> Report:
+        dataset = await existing(tx, dataset_id)
+        pictures = await pictures_of_dataset(tx, dataset_id)
+        seen = await judged(tx, dataset, pictures)
+        waiting = await rows.count_unmeasured(tx, dataset_id)
+        last_drop = await rows.last_drop(tx, dataset_id)
+        card = await get_card(tx, "report", dataset_id)
         pages = max(1, -(-len(pictures) // PAGE))
         config = self._config.training
         batch_size = config.config_for(config.preset_for(dataset.kind)).batch_size
@@ -129,9 +132,9 @@ class Quality:
 
         Raises NotFound, NotYours, and Refused when the report has changed since.
         """
-        report = await self.look(dataset_id)
         async with self._store.transaction() as tx:
             await allowed(tx, dataset_id, user_id, "edit")
+            report = await self._look(tx, dataset_id)
             if digest != report.red_digest or not report.red:
                 raise Refused("The report has changed meanwhile. Look at it once more, then press again.")
             red = {each.picture_id for each in report.red}

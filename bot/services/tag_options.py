@@ -13,7 +13,7 @@ from bot.services.datasets import allowed
 from bot.store.database import Store
 from bot.store.datasets import set_tag_options
 from bot.store.rows import Dataset
-from bot.vision.wd14 import Cut
+from bot.vision.tagging.wd14 import Cut
 
 
 def default_options(dataset: Dataset, host: TaggerConfig) -> TagOptions:

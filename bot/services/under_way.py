@@ -29,5 +29,6 @@ class UnderWay:
     async def ended(self, seconds: float) -> bool:
         """Wait until all of it has ended, at most so long; whether it has."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._none.wait(), seconds)
+            async with asyncio.timeout(seconds):  # not wait_for: before Python 3.12 it may swallow a cancellation
+                await self._none.wait()
         return self._none.is_set()

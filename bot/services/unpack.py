@@ -14,7 +14,7 @@ from bot.errors import PictureRefused
 from bot.rules.names import shown_file
 from bot.services.intake import AT_ONCE, Also, BatchReport, Incoming, Intake, fetched, full_sentence
 from bot.store.rows import Dataset
-from bot.vision.unzip import Listing, Member, OpenZip, Unzipper
+from bot.vision.zips.unzip import Listing, Member, OpenZip, Unzipper
 
 ARCHIVES_AT_ONCE = 2
 """Archives in memory at once, over all members, each of at most `intake.max_zip_bytes`."""

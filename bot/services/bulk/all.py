@@ -13,7 +13,7 @@ from bot.services.bulk.recaption import Recaptioner
 from bot.services.files import FileStore
 from bot.services.tag_options import TagSettings
 from bot.store.database import Store
-from bot.vision.tagger import Tagger
+from bot.vision.tagging.tagger import Tagger
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import json
 import re
-import resource
 import sys
 import warnings
+
+from bot.workers.limits import limit_resources
 
 MEMORY_BYTES = 256 * 1024 * 1024
 MOST_CHARACTERS = 20_000
@@ -21,11 +22,7 @@ MOST_CHARACTERS = 20_000
 
 def main(arguments: list[str]) -> None:
     """Answer one question."""
-    seconds = int(arguments[0])
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    limit_resources(MEMORY_BYTES, int(arguments[0]))
     question = json.loads(sys.stdin.buffer.read())
     try:
         warnings.simplefilter("ignore")  # `re` warns of syntax that may change

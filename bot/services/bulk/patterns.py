@@ -6,18 +6,19 @@ nor the memory. A killed process bounds all of it, and needs nothing installed.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 from collections.abc import Mapping
 
 from bot.errors import Refused
-from bot.vision.child import end_process, worker_command, worker_environment
+from bot.workers.child import answer_once, worker_command
 
 log = logging.getLogger(__name__)
 
 SECONDS = 3.0
 """For all captions together, the process's start included: on a slow machine that takes a third of a second."""
+MOST_BYTES = 32 * 1024 * 1024
+"""Of the answer; a hundred captions of the most characters a worker makes take two thirds of it."""
 
 
 class Patterns:
@@ -31,23 +32,15 @@ class Patterns:
 
         Raises Refused when the expression is wrong, takes too long or makes texts too large.
         """
-        process = await asyncio.create_subprocess_exec(
-            *worker_command("bot.services.bulk.pattern_worker", str(int(self._seconds) + 1)),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-            env=worker_environment(),
-        )
+        command = worker_command("bot.services.bulk.pattern_worker", str(int(self._seconds) + 1))
         question = json.dumps({"find": find, "by": by, "texts": list(texts.values())}).encode()
         try:
-            answer, _ = await asyncio.wait_for(process.communicate(question), self._seconds)
+            answer = await answer_once(command, question, MOST_BYTES, self._seconds, quiet=True)
         except TimeoutError:
             raise Refused(
                 f"The pattern took longer than {self._seconds:g} seconds and was stopped; nothing was changed. Write it"
                 " without repeats inside repeats, such as (a+)+."
             ) from None
-        finally:
-            await end_process(process)
         return dict(zip(texts, _results(answer, len(texts)), strict=True))
 
 

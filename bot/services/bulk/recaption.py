@@ -10,7 +10,7 @@ from bot.services.bulk.edits import BulkEdits
 from bot.services.captions import tagged_caption
 from bot.services.files import FileStore
 from bot.services.tag_options import cut_of, options_of
-from bot.vision.tagger import Tagger
+from bot.vision.tagging.tagger import Tagger
 
 
 class Recaptioner:

@@ -7,9 +7,9 @@ import sys
 import pytest
 
 from bot.demo.harness import free, until
-from bot.vision.child import worker_command
+from bot.workers.child import worker_command
 from tests.bot.discord.lab import all_text
-from tests.bot.vision.zips import packed, picture
+from tests.bot.zips import packed, picture
 
 pytestmark = pytest.mark.slow
 
@@ -66,7 +66,7 @@ async def test_others_are_answered_while_an_archive_is_read(lab, monkeypatch, tm
     """The reader waits for the test's word, and meanwhile bob makes a dataset of his own and fills it."""
     word = tmp_path / "word"
     os.mkfifo(word)
-    code = f"import sys; open({str(word)!r}).read(); from bot.vision.zip_worker import main; main(sys.argv[1:])"
+    code = f"import sys; open({str(word)!r}).read(); from bot.vision.zips.zip_worker import main; main(sys.argv[1:])"
     started = asyncio.Event()
 
     def waiting(module, *arguments):
@@ -74,10 +74,10 @@ async def test_others_are_answered_while_an_archive_is_read(lab, monkeypatch, tm
         return [sys.executable, "-c", code, *arguments]
 
     thread = await lab.create()
-    monkeypatch.setattr("bot.vision.unzip.worker_command", waiting)
+    monkeypatch.setattr("bot.vision.zips.unzip.worker_command", waiting)
     result = await lab.slash(lab.alice, thread, "dataset add", picture1=("lisa.zip", album(2)))
     await asyncio.wait_for(started.wait(), 60)
-    monkeypatch.setattr("bot.vision.unzip.worker_command", worker_command)
+    monkeypatch.setattr("bot.vision.zips.unzip.worker_command", worker_command)
 
     await free(lab.env)
     await lab.said(await lab.slash(lab.bob, lab.lobby, "queue"), "Nothing trains")

@@ -163,7 +163,7 @@ def _with(shown, action: str):
 
 async def test_a_training_carries_squares_and_focus(lab, wide):
     await report_of(lab, wide, "Look for yourself")
-    crops, training = lab.bot.services.checks.crops, lab.bot.services.training
+    crops, training = lab.bot.services.checks.crops, lab.bot.services.jobs.training
     await crops.move(1, lab.alice.id, "left")
     await crops.use(1, lab.alice.id, square=True)
     box = (await crops.one(1, lab.alice.id)).cut.box

@@ -286,12 +286,12 @@ class Lab:
     async def submit(self, trigger: str = "lisaxl", owner: int = OWNER, **more: object) -> Job:
         """Make a dataset and start its training."""
         dataset = await self.dataset(trigger, owner)
-        return await self.services.training.submit(dataset.id, owner, **more)
+        return await self.services.jobs.training.submit(dataset.id, owner, **more)
 
     async def turn(self, seconds: float = 0.0) -> None:
         """Let time pass, then one pass of every loop."""
         self.clock.now += seconds
-        await self.services.dispatch.round()
+        await self.services.jobs.dispatch.round()
         await self.services.outbox.send_due()
         await self.services.cards.draw_due()
 

@@ -89,7 +89,7 @@ async def _scene(lab, *, stop: bool):
     if lab.job_id is None:
         async with lab.services.store.transaction() as tx:
             rows = list(await tx.execute_fetchall("SELECT id FROM job"))
-        job = None if rows else await lab.services.training.submit(lab.dataset_id, OWNER)
+        job = None if rows else await lab.services.jobs.training.submit(lab.dataset_id, OWNER)
         lab.job_id = job.id if job else rows[0]["id"]
     for _ in range(12):
         await lab.turn(61)
@@ -99,7 +99,7 @@ async def _scene(lab, *, stop: bool):
             lab.attempt.sample(5)
         elif lab.attempt is not None and not lab.ended:
             if stop and (await lab.job(lab.job_id)).state == "running":
-                await lab.services.training.stop(lab.job_id, OWNER)
+                await lab.services.jobs.training.stop(lab.job_id, OWNER)
             if not stop or lab.attempt.wish().wish == "stop":
                 lab.ended = True
                 lab.attempt.stopped(6, LORA) if stop else lab.attempt.finish(10, LORA)

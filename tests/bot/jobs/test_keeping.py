@@ -97,11 +97,11 @@ async def test_old_jobs_lose_their_runs_and_keep_their_file(lab):
     latents = [group(lab.config.paths.cache, path.stem) for path in (folder / "dataset").iterdir()]
     for latent in latents:
         latent.mkdir(parents=True)
-    await lab.services.retention.nightly()
+    await lab.services.upkeep.retention.nightly()
     assert (folder / "attempts/1/lora").is_dir()
     assert all(latent.is_dir() for latent in latents)
     lab.clock.now += 91 * 86_400
-    await lab.services.retention.nightly()
+    await lab.services.upkeep.retention.nightly()
     assert sorted(path.name for path in folder.iterdir()) == ["commands.jsonl", "desired.json", "job.json"]
     assert not any(latent.exists() for latent in latents), "encoded pictures go with the job's own copies"
     assert (lab.config.paths.loras / "lisaxl_v1.safetensors").read_bytes() == LORA
@@ -112,7 +112,7 @@ async def test_pictures_of_nobody_are_swept_at_night(lab):
     await lab.dataset()
     orphan = lab.config.paths.pictures / f"{'0' * 64}.png"
     orphan.write_bytes(b"x")
-    await lab.services.retention.nightly()
+    await lab.services.upkeep.retention.nightly()
     assert not orphan.exists()
     assert len(list(lab.config.paths.pictures.iterdir())) == 6
 
@@ -124,13 +124,13 @@ async def test_what_was_never_accepted_goes_at_the_next_start(lab, monkeypatch):
     monkeypatch.setattr("bot.services.training.reach", die)
     dataset = await lab.dataset()
     with pytest.raises(KeyboardInterrupt):
-        await lab.services.training.submit(dataset.id, OWNER)
+        await lab.services.jobs.training.submit(dataset.id, OWNER)
     half = lab.config.paths.jobs / f".job9.{'a' * 32}.tmp"
     half.mkdir()
     monkeypatch.undo()
     await lab.restart()
     assert list(lab.config.paths.jobs.iterdir()) == []
-    assert (await lab.services.training.submit(dataset.id, OWNER)).name == "lisaxl_v2"
+    assert (await lab.services.jobs.training.submit(dataset.id, OWNER)).name == "lisaxl_v2"
 
 
 async def test_a_trained_job_that_the_database_does_not_know_is_left_to_the_host(lab, caplog):
@@ -145,14 +145,14 @@ async def test_a_trained_job_that_the_database_does_not_know_is_left_to_the_host
 
 async def test_a_backup_can_be_opened_and_is_made_anew_each_day(lab):
     job = await lab.submit()
-    target = await lab.services.backups.make()
-    assert await lab.services.backups.make() == target
+    target = await lab.services.upkeep.backups.make()
+    assert await lab.services.upkeep.backups.make() == target
     assert target.stat().st_mode & 0o777 == 0o600
     with sqlite3.connect(target) as copy:
         assert copy.execute("SELECT name FROM job").fetchall() == [(job.name,)]
     copy.close()
     lab.clock.now += 86_400
-    assert await lab.services.backups.make() != target
+    assert await lab.services.upkeep.backups.make() != target
 
 
 def test_seven_days_and_four_sundays_are_kept():
@@ -171,17 +171,17 @@ async def test_the_nightly_work_goes_on_when_the_backup_fails(lab, caplog):
     old = lab.config.paths.pictures
     await lab.dataset()
     (old / f"{'0' * 64}.png").write_bytes(b"x")
-    await lab.services.clockwork.nightly()
+    await lab.services.upkeep.clockwork.nightly()
     assert "the nightly backup failed" in caplog.text
     assert not (old / f"{'0' * 64}.png").exists()
 
 
 async def test_the_clock_knows_the_night(lab):
-    lab.services.clockwork.start()
-    times = {job.id: job.next_run_time for job in lab.services.clockwork.scheduler.get_jobs()}
+    lab.services.upkeep.clockwork.start()
+    times = {job.id: job.next_run_time for job in lab.services.upkeep.clockwork.scheduler.get_jobs()}
     assert times["nightly"].hour == 4
     assert "trainers" in times
-    lab.services.clockwork.close()
+    lab.services.upkeep.clockwork.close()
 
 
 async def test_a_loop_outlives_a_failed_pass_and_never_overlaps(caplog):

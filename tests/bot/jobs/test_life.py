@@ -69,7 +69,7 @@ async def test_the_job_folder_holds_a_frozen_copy(lab):
 
 async def test_twenty_clicks_on_start_are_one_job(lab):
     dataset = await lab.dataset()
-    clicks = [lab.services.training.submit(dataset.id, OWNER) for _ in range(20)]
+    clicks = [lab.services.jobs.training.submit(dataset.id, OWNER) for _ in range(20)]
     results = await asyncio.gather(*clicks, return_exceptions=True)
     jobs = [result for result in results if not isinstance(result, Exception)]
     assert len(jobs) == 1
@@ -91,7 +91,7 @@ async def test_what_cannot_be_trained_is_refused_in_words(lab, change, error, wo
     async with lab.services.store.transaction() as tx:
         await tx.execute(change)
     with pytest.raises(error, match=words):
-        await lab.services.training.submit(dataset.id, OWNER)
+        await lab.services.jobs.training.submit(dataset.id, OWNER)
     assert not lab.config.paths.jobs.exists() or not list(lab.config.paths.jobs.iterdir())
 
 
@@ -107,7 +107,7 @@ async def test_names_are_never_given_twice(lab):
     trainer = lab.serve()
     for version in (1, 2):
         dataset = await lab.dataset("lisaxl", owner=OWNER + version)
-        job = await lab.services.training.submit(dataset.id, OWNER + version)
+        job = await lab.services.jobs.training.submit(dataset.id, OWNER + version)
         assert job.name == f"lisaxl_v{version}"
         await lab.turn()
         trainer.claim().finish(10, LORA + bytes([version]))

@@ -20,7 +20,7 @@ def said(card):
 async def test_a_plan_tells_size_place_and_advice(lab):
     lab.serve()
     dataset = await lab.dataset(pictures=6)
-    plan = await lab.services.training.plan(dataset.id, OWNER, "face", 0)
+    plan = await lab.services.jobs.training.plan(dataset.id, OWNER, "face", 0)
     assert (plan.estimate.steps, plan.estimate.checkpoints, plan.position) == (20, 2, 0)
     words = said(plan_card(plan, "face", "A face"))
     assert "**20 steps**" in words
@@ -32,10 +32,10 @@ async def test_a_plan_tells_size_place_and_advice(lab):
 async def test_a_batch_larger_than_the_dataset_is_made_smaller_in_words(lab):
     lab.serve()
     dataset = await lab.dataset(pictures=3)
-    plan = await lab.services.training.plan(dataset.id, OWNER)
+    plan = await lab.services.jobs.training.plan(dataset.id, OWNER)
     assert plan.config.batch_size == 3
     assert "The batch is 3 instead of 5" in plan.notes[0]
-    job = await lab.services.training.submit(dataset.id, OWNER)
+    job = await lab.services.jobs.training.submit(dataset.id, OWNER)
     assert job.steps == 10
     assert job.preset == "face", "what fits a person"
 
@@ -44,28 +44,28 @@ async def test_pictures_held_back_are_not_counted_on(lab, monkeypatch):
     lab.serve()
     monkeypatch.setitem(lab.config.training.overrides, "validation_share", 0.2)
     dataset = await lab.dataset(pictures=5)
-    plan = await lab.services.training.plan(dataset.id, OWNER)
-    job = await lab.services.training.submit(dataset.id, OWNER)
+    plan = await lab.services.jobs.training.plan(dataset.id, OWNER)
+    job = await lab.services.jobs.training.submit(dataset.id, OWNER)
     spec = JobFolder(lab.config.paths.jobs / job.id).spec()
     assert plan.config.batch_size == spec.config.batch_size == spec.images_per_epoch == 4
     assert plan.estimate.steps == job.steps
     lonely = await lab.dataset("alone", OTHER, pictures=1)
     with pytest.raises(Refused, match="one more picture"):
-        await lab.services.training.plan(lonely.id, OTHER)
+        await lab.services.jobs.training.plan(lonely.id, OTHER)
 
 
 async def test_missing_triggers_and_tags_are_pointed_out(lab):
     dataset = await lab.dataset(pictures=5)
     async with lab.services.store.transaction() as tx:
         await tx.execute("UPDATE picture SET caption = 'a woman', tagged = 0 WHERE id <= 2")
-    notes = " ".join((await lab.services.training.plan(dataset.id, OWNER)).notes)
+    notes = " ".join((await lab.services.jobs.training.plan(dataset.id, OWNER)).notes)
     assert "2 captions lack the trigger word lisaxl" in notes
     assert "2 pictures have no tags yet" in notes
 
 
 async def test_few_epochs_still_keep_a_checkpoint(lab):
     dataset = await lab.dataset()
-    plan = await lab.services.training.plan(dataset.id, OWNER, "", 2)
+    plan = await lab.services.jobs.training.plan(dataset.id, OWNER, "", 2)
     assert plan.config.checkpoint_every_epochs == 2
     assert plan.estimate.checkpoints == 1
 
@@ -74,7 +74,7 @@ async def test_few_epochs_still_keep_a_checkpoint(lab):
 async def test_what_cannot_be_planned_is_refused_in_words(lab, preset, epochs, words):
     dataset = await lab.dataset()
     with pytest.raises(Refused, match=words):
-        await lab.services.training.plan(dataset.id, OWNER, preset, epochs)
+        await lab.services.jobs.training.plan(dataset.id, OWNER, preset, epochs)
 
 
 async def test_a_finished_job_teaches_the_time(lab):
@@ -92,7 +92,7 @@ async def test_a_finished_job_teaches_the_time(lab):
     charged = (await lab.job(job.id)).gpu_seconds
     assert charged == 30.0 * (len(lines) - 1)
     dataset = await lab.dataset("other", OTHER)
-    plan = await lab.services.training.plan(dataset.id, OTHER)
+    plan = await lab.services.jobs.training.plan(dataset.id, OTHER)
     assert plan.estimate.seconds == pytest.approx(charged)
     assert "about" in said(plan_card(plan, "face", "A face"))
 
@@ -103,11 +103,11 @@ async def test_the_place_counts_those_before(lab):
     await lab.turn()
     second = await lab.submit("second", OTHER)
     dataset = await lab.dataset()
-    plan = await lab.services.training.plan(dataset.id, OWNER)
+    plan = await lab.services.jobs.training.plan(dataset.id, OWNER)
     assert plan.position == 2
     assert "Place in the queue: 2" in said(plan_card(plan, "face", "A face"))
     async with lab.services.store.transaction() as tx:
-        line = await lab.services.queue.look(tx)
+        line = await lab.services.jobs.queue.look(tx)
     assert [job.id for job in line.training] == [first.id]
     assert [place.job.id for place in line.waiting] == [second.id]
     assert "has a training running" in line.waiting[0].reason

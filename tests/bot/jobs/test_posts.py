@@ -55,7 +55,7 @@ async def test_a_lost_answer_and_a_restart_are_one_post(lab):
 async def test_while_discord_is_away_tries_get_rarer(lab):
     await _finish(lab)
     lab.discord.fail = 10**9
-    await lab.services.dispatch.round()
+    await lab.services.jobs.dispatch.round()
     before = lab.discord.fail
     for _ in range(600):
         await lab.services.outbox.send_due()
@@ -65,7 +65,7 @@ async def test_while_discord_is_away_tries_get_rarer(lab):
 
 async def test_a_clear_refusal_is_given_up_and_shown_on_the_card(lab):
     job = await _finish(lab)
-    await lab.services.dispatch.round()
+    await lab.services.jobs.dispatch.round()
     lab.discord.refuse.add(job.thread_id)
     await lab.services.outbox.send_due()
     lab.discord.refuse.clear()
@@ -219,7 +219,7 @@ async def test_a_sample_whose_picture_is_gone_is_told_in_words(lab):
     await lab.turn()
     attempt = trainer.claim()
     attempt.sample(5)
-    await lab.services.dispatch.round()
+    await lab.services.jobs.dispatch.round()
     (lab.config.paths.jobs / job.id / "attempts/1/samples/epoch-005.jpg").unlink()
     await lab.turn()
     (post,) = lab.posted("Epoch 5 of 10")

@@ -10,7 +10,7 @@ LORA = b"some weights"
 
 async def test_a_queued_job_leaves_the_queue_at_once(lab):
     job = await lab.submit()
-    assert (await lab.services.training.stop(job.id, OWNER)).state == "stopped"
+    assert (await lab.services.jobs.training.stop(job.id, OWNER)).state == "stopped"
     lab.serve()
     await lab.turn()
     assert (await lab.job(job.id)).attempt == 0
@@ -25,7 +25,7 @@ async def test_a_running_job_keeps_what_was_trained(lab):
     attempt = trainer.claim()
     attempt.step(4)
     await lab.turn()
-    assert (await lab.services.training.stop(job.id, OWNER)).state == "stopping"
+    assert (await lab.services.jobs.training.stop(job.id, OWNER)).state == "stopping"
     assert attempt.wish().wish == "stop"
     await lab.turn()
     assert "Stopping" in lab.discord.cards()[0].text
@@ -42,7 +42,7 @@ async def test_an_attempt_that_nobody_claimed_is_taken_back(lab):
     trainer = lab.serve()
     job = await lab.submit()
     await lab.turn()
-    await lab.services.training.stop(job.id, OWNER)
+    await lab.services.jobs.training.stop(job.id, OWNER)
     await lab.turn()
     assert (await lab.job(job.id)).state == "stopped"
     assert trainer.inbox.waiting() == []
@@ -57,7 +57,7 @@ async def test_a_stop_outlives_a_crash_between_the_row_and_the_file(lab, monkeyp
     await lab.turn()
     monkeypatch.setattr("bot.services.training.reach", _die)
     with pytest.raises(KeyboardInterrupt):
-        await lab.services.training.stop(job.id, OWNER)
+        await lab.services.jobs.training.stop(job.id, OWNER)
     assert attempt.wish().wish == "run"
     await lab.restart()
     await lab.turn()
@@ -74,7 +74,7 @@ async def test_a_stop_between_two_attempts_still_keeps_what_was_trained(lab):
     attempt.pause("shutdown", 4)
     trainer.die()
     await lab.turn()
-    assert (await lab.services.training.stop(job.id, OWNER)).state == "stopping"
+    assert (await lab.services.jobs.training.stop(job.id, OWNER)).state == "stopping"
     trainer.start()
     await lab.turn()
     second = trainer.claim()
@@ -92,7 +92,7 @@ async def test_a_stop_while_the_trainer_dies_goes_on_with_the_next_attempt(lab):
     attempt.step(4)
     attempt.state(4)
     await lab.turn()
-    await lab.services.training.stop(job.id, OWNER)
+    await lab.services.jobs.training.stop(job.id, OWNER)
     attempt.fail(retry=True)
     await lab.turn()
     assert (await lab.job(job.id)).state == "stopping"
@@ -102,21 +102,21 @@ async def test_a_stop_while_the_trainer_dies_goes_on_with_the_next_attempt(lab):
 async def test_only_the_owner_stops_and_only_once(lab):
     job = await lab.submit()
     with pytest.raises(NotYours):
-        await lab.services.training.stop(job.id, OTHER)
+        await lab.services.jobs.training.stop(job.id, OTHER)
     with pytest.raises(NotFound):
-        await lab.services.training.stop("gone", OWNER)
-    await lab.services.training.stop(job.id, OWNER)
+        await lab.services.jobs.training.stop("gone", OWNER)
+    await lab.services.jobs.training.stop(job.id, OWNER)
     with pytest.raises(Refused, match="ended already"):
-        await lab.services.training.stop(job.id, OWNER)
+        await lab.services.jobs.training.stop(job.id, OWNER)
     await lab.turn()
     assert len(lab.posted("was stopped")) == 1
 
 
 async def test_after_a_stop_the_dataset_can_train_again(lab):
     dataset = await lab.dataset()
-    job = await lab.services.training.submit(dataset.id, OWNER)
-    await lab.services.training.stop(job.id, OWNER)
-    assert (await lab.services.training.submit(dataset.id, OWNER)).name == "lisaxl_v2"
+    job = await lab.services.jobs.training.submit(dataset.id, OWNER)
+    await lab.services.jobs.training.stop(job.id, OWNER)
+    assert (await lab.services.jobs.training.submit(dataset.id, OWNER)).name == "lisaxl_v2"
 
 
 async def test_deleting_a_dataset_ends_a_waiting_job_and_takes_its_files(lab):

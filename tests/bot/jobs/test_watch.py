@@ -10,7 +10,7 @@ from trainer.contract.events import Failed
 
 @pytest.fixture
 def watch(lab) -> TrainerWatch:
-    return lab.services.clockwork._watch
+    return lab.services.upkeep.clockwork._watch
 
 
 async def looks(lab: Lab, watch: TrainerWatch, *seconds: float) -> None:
@@ -38,12 +38,12 @@ async def test_a_trainer_that_does_not_let_go_is_named_and_the_next_is_not_blame
 
 async def test_waiting_without_a_trainer_is_told_to_host_and_member(lab, watch, caplog):
     dataset = await lab.dataset()
-    plan = await lab.services.training.plan(dataset.id, OWNER)
+    plan = await lab.services.jobs.training.plan(dataset.id, OWNER)
     card = plan_card(plan, "face", "A face")
     words = "\n".join(item.content for item in card.walk_children() if hasattr(item, "content"))
     assert "No trainer is running now" in words
     assert "starts at once" not in words
-    await lab.services.training.submit(dataset.id, OWNER)
+    await lab.services.jobs.training.submit(dataset.id, OWNER)
     await lab.turn()
     assert "No trainer is running now" in lab.discord.cards()[-1].text
     await looks(lab, watch, 0, 130)

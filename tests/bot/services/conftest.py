@@ -12,8 +12,8 @@ from bot.services.files import FileStore
 from bot.services.intake import Incoming, Intake
 from bot.store.datasets import NewDataset
 from bot.store.rows import Dataset
-from bot.vision.decoder import DecodedPicture, Decoder
-from bot.vision.wd14 import Cut, TagResult
+from bot.vision.decoding.decoder import DecodedPicture, Decoder
+from bot.vision.tagging.wd14 import Cut, TagResult
 
 OWNER, OTHER, GUILD, CHANNEL = 11, 12, 1, 2
 

@@ -3,6 +3,7 @@
 import pytest
 
 from bot.errors import NotFound, NotYours, Refused, TaggerError
+from bot.store.cards import add_card
 from tests.bot.conftest import make_picture
 from tests.bot.services.conftest import OTHER, OWNER, incoming, rows, tag_all
 
@@ -22,6 +23,30 @@ async def test_the_tagger_writes_captions(captions, batch, tagger, files):
     assert page.picture.tagged
     assert await tag_all(captions, batch.batch.id) == 0
     assert len(tagger.asked) == 3
+
+
+async def clean_card(store, batch_id):
+    """The batch's card as it is once it was drawn; what follows has to make it dirty."""
+    async with store.transaction() as tx:
+        await add_card(tx, "batch", batch_id, 77)
+        await tx.execute("UPDATE card SET dirty = 0, urgent = 0")
+
+
+@pytest.mark.parametrize("what", ["tagged", "edited", "tags", "removed"])
+async def test_the_cards_follow_in_the_same_transaction(captions, batch, store, what):
+    """Between two of them a crash could come, and the card would show the old text for good."""
+    picture = batch.added[0]
+    await clean_card(store, batch.batch.id)
+    match what:
+        case "tagged":
+            await captions.tag_part(batch.batch.id)
+        case "edited":
+            await captions.edit(picture.id, OWNER, "my words", 0, redraw=True)
+        case "tags":
+            await captions.change_tags(picture.id, OWNER, 0, [], ["smile"])
+        case "removed":
+            await captions.remove(picture.id, OWNER)
+    assert await rows(store, "SELECT dirty, urgent FROM card WHERE kind = 'batch'") == [(1, 1)]
 
 
 async def test_a_style_keeps_characters(captions, intake, datasets, asked):

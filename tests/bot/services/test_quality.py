@@ -1,5 +1,6 @@
 """The report over an open database: measured once, red ones dropped and brought back whole, squares kept."""
 
+import asyncio
 import dataclasses
 
 import pytest
@@ -14,7 +15,7 @@ from bot.services.quality import Quality
 from bot.services.retention import DAY, UNDO_DAYS, Retention
 from bot.store.database import Store
 from bot.store.quality import count_unmeasured
-from bot.vision.painter import Painter
+from bot.vision.sheets.painter import Painter
 from tests.bot.conftest import make_picture
 from tests.bot.rules.test_quality import measures
 from tests.bot.services.conftest import OTHER, OWNER, incoming, rows
@@ -199,6 +200,33 @@ async def test_only_what_was_seen_is_dropped_and_only_by_the_owner(measuring, me
     assert await quality.drop_red(dataset_id, OWNER, digest) == 1
     with pytest.raises(Refused, match="changed meanwhile"):
         await quality.drop_red(dataset_id, OWNER, digest)
+
+
+async def test_of_two_who_drop_at_once_one_is_told_that_the_report_has_changed(measuring, measurer, quality, batch):
+    await blur(measurer, measuring, batch[0], batch[1])
+    dataset_id = batch[0].dataset_id
+    digest = (await quality.look(dataset_id)).red_digest
+    drops = (quality.drop_red(dataset_id, OWNER, digest) for _ in range(2))
+    first, second = await asyncio.gather(*drops, return_exceptions=True)
+    assert first == 2
+    assert isinstance(second, Refused)
+
+
+async def test_a_crash_after_the_comparison_loses_no_report(store, dataset, measuring, measurer, batch, monkeypatch):
+    """Whoever is compared is not compared again, so the report must be wanted with it or not at all."""
+    async with store.transaction() as tx:
+        await tx.execute("UPDATE dataset SET thread_id = 77")
+
+    async def die(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("bot.services.measuring.mark_batches_dirty", die)
+        with pytest.raises(KeyboardInterrupt):
+            await measuring.measure_all()
+    assert await rows(store, "SELECT kind FROM card WHERE kind = 'report'") == []
+    await measuring.measure_all()
+    assert await rows(store, "SELECT dirty > 0 FROM card WHERE kind = 'report'") == [(1,)]
 
 
 async def test_after_some_days_dropped_pictures_are_gone_for_good(

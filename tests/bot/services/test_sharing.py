@@ -1,5 +1,6 @@
 """Who may do what: the table, and that every service asks it."""
 
+import asyncio
 import inspect
 
 import pytest
@@ -18,8 +19,8 @@ from bot.services.sharing import Sharing
 from bot.services.tag_options import TagSettings
 from bot.services.under_way import UnderWay
 from bot.store.rows import Helper
-from bot.vision.painter import Painter
-from bot.vision.tagger import Tagger
+from bot.vision.sheets.painter import Painter
+from bot.vision.tagging.tagger import Tagger
 from tests.bot.conftest import make_picture
 from tests.bot.services.conftest import OTHER, OWNER, incoming, rows
 
@@ -265,3 +266,8 @@ async def test_a_moved_caption_names_the_other_trigger(arrange, datasets, datase
     assert await rows(store, "SELECT caption, revision FROM picture") == [
         ("lisaxl, woman, a drawing in lisaxl lines, hat", 2)
     ]
+
+
+async def test_two_copies_at_once_get_names_of_their_own(dataset, arrange):
+    made = await asyncio.gather(*(arrange.copy(dataset.id, OWNER) for _ in range(2)))
+    assert sorted(each.name for each in made) == ["Lisa copy", "Lisa copy 2"]

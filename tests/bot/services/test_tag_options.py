@@ -8,7 +8,7 @@ from bot.errors import NotYours, Refused, TaggerError
 from bot.services.captioning import CaptionWriter
 from bot.services.captions import Captions
 from bot.services.tag_options import TagSettings, cut_of, default_options, options_of
-from bot.vision.wd14 import Cut, TagResult
+from bot.vision.tagging.wd14 import Cut, TagResult
 from tests.bot.conftest import make_picture
 from tests.bot.services.conftest import OTHER, OWNER, incoming, rows, tag_all
 

@@ -6,9 +6,9 @@ import pytest
 
 from bot.services.posts import want_card
 from bot.services.unpack import Unpack
-from bot.vision.unzip import Unzipper
+from bot.vision.zips.unzip import Unzipper
 from tests.bot.services.conftest import OWNER, incoming, rows
-from tests.bot.vision.zips import packed, picture
+from tests.bot.zips import packed, picture
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import pytest
 
 from bot.config import IntakeConfig
-from bot.vision.decoder import Decoder
+from bot.vision.decoding.decoder import Decoder
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from bot.rules.bulk.operations import (
     in_sentences,
 )
 from bot.rules.caption import clean_caption
+from tests.bot.rules.bulk.strategies import operations
 
 LISA = Subject("lisaxl", "woman")
 PROSE = "A photo of lisaxl, laughing. Behind her: 1,000 books!"
@@ -124,28 +125,14 @@ TAGS = st.sampled_from(WORDS)
 BODIES = st.lists(TAGS | st.just(PROSE) | st.text(",，. \naé1_()", max_size=12), max_size=6).map(", ".join)
 TEXTS = st.text("lisaxlwomn ,，.é1", max_size=12) | TAGS
 IDS = st.integers(1, 4)
-OPERATIONS = st.one_of(
-    st.builds(RemoveTags, tags=st.lists(TAGS, min_size=1, max_size=3).map(tuple)),
-    st.builds(RenameTag, old=TAGS, new=TEXTS),
-    st.builds(MoveTag, tag=TAGS),
-    st.builds(AddTags, text=TEXTS, place=st.sampled_from(["first", "last"])),
-    st.builds(ReplaceText, find=TEXTS.filter(bool), by=TEXTS),
-    st.builds(ReplacePattern, find=st.just("x"), by=st.just(""), found=st.dictionaries(IDS, BODIES)),
-    st.builds(SortTags, by=st.sampled_from(["name", "frequency"])),
-    st.builds(Dedupe),
-    st.builds(ImportCaptions, texts=st.dictionaries(IDS, BODIES)),
-    st.builds(
-        Recaption,
-        mode=st.sampled_from(["overwrite", "append", "fill"]),
-        tags=st.dictionaries(IDS, st.lists(TAGS, max_size=4).map(tuple)),
-    ),
-)
+PATTERNS = st.builds(ReplacePattern, find=st.just("x"), by=st.just(""), found=st.dictionaries(IDS, BODIES))
+OPERATIONS = operations(TAGS, TEXTS, BODIES, IDS, PATTERNS)
 
 
 @given(st.lists(BODIES, min_size=1, max_size=4), st.lists(OPERATIONS, max_size=8))
-def test_the_prefix_is_there_once_after_any_operations(bodies, operations):
+def test_the_prefix_is_there_once_after_any_operations(bodies, steps):
     given = captions(*bodies)
-    for operation in operations:
+    for operation in steps:
         changed = {each.picture_id: each.after for each in carry_out(operation, given, LISA).changes}
         given = [dataclasses.replace(each, caption=changed.get(each.picture_id, each.caption)) for each in given]
         for each in given:

@@ -12,18 +12,7 @@ from hypothesis import strategies as st
 
 from bot.config import TaggerConfig
 from bot.errors import Refused
-from bot.rules.bulk.operations import (
-    AddTags,
-    Dedupe,
-    ImportCaptions,
-    MoveTag,
-    Recaption,
-    RemoveTags,
-    RenameTag,
-    ReplacePattern,
-    ReplaceText,
-    SortTags,
-)
+from bot.rules.bulk.operations import ReplacePattern
 from bot.services.bulk.edits import BulkEdits
 from bot.services.bulk.files import CaptionFiles
 from bot.services.bulk.recaption import Recaptioner
@@ -33,7 +22,8 @@ from bot.store import pictures
 from bot.store.database import Store
 from bot.store.datasets import NewDataset, insert_dataset
 from bot.store.pictures import NewPicture
-from bot.vision.wd14 import TagResult
+from bot.vision.tagging.wd14 import TagResult
+from tests.bot.rules.bulk.strategies import operations
 from tests.bot.services.conftest import OWNER, ScriptedTagger, incoming
 
 NEW = NewDataset(
@@ -42,26 +32,13 @@ NEW = NewDataset(
 SENTENCE = "She sits, Lisaxl, reading 1,000 books. Woman, or girl?"
 WORDS = st.sampled_from(["lisaxl", "Woman", "lisaxl woman", "smile", "hat", "long hair", "^_^", "1,5", SENTENCE])
 TEXTS = st.lists(WORDS | st.text("lisaxlwomn ,，.é1\n_", max_size=10), max_size=4).map(", ".join)
-PATTERNS = st.sampled_from([r"\w+", r",\s*", r"(\w+) (\w+)", r"^", r"$", r"hat|smile", r"[A-Z]"])
-FILLED = st.lists(WORDS, min_size=1, max_size=3).map(tuple)
-
-OPERATIONS = st.one_of(
-    st.builds(RemoveTags, tags=FILLED),
-    st.builds(RenameTag, old=WORDS, new=TEXTS),
-    st.builds(MoveTag, tag=WORDS),
-    st.builds(AddTags, text=TEXTS, place=st.sampled_from(["first", "last"])),
-    st.builds(ReplaceText, find=TEXTS.filter(bool), by=TEXTS),
-    st.builds(ReplacePattern, find=PATTERNS, by=st.sampled_from(["", "lisaxl, ", r"woman, \g<0>"])),
-    st.builds(SortTags, by=st.sampled_from(["name", "frequency"])),
-    st.builds(Dedupe),
-    st.builds(ImportCaptions, texts=st.dictionaries(st.integers(1, 3), TEXTS)),
-    st.builds(
-        Recaption,
-        mode=st.sampled_from(["overwrite", "append", "fill"]),
-        tags=st.dictionaries(st.integers(1, 3), FILLED),
-    ),
+PATTERNS = st.builds(
+    ReplacePattern,
+    find=st.sampled_from([r"\w+", r",\s*", r"(\w+) (\w+)", r"^", r"$", r"hat|smile", r"[A-Z]"]),
+    by=st.sampled_from(["", "lisaxl, ", r"woman, \g<0>"]),
 )
-OPERATIONS = st.tuples(OPERATIONS, st.none() | st.sets(st.integers(1, 3), min_size=1).map(tuple)).map(
+ON_ALL = operations(WORDS, TEXTS, TEXTS, st.integers(1, 3), PATTERNS)
+OPERATIONS = st.tuples(ON_ALL, st.none() | st.sets(st.integers(1, 3), min_size=1).map(tuple)).map(
     lambda pair: dataclasses.replace(pair[0], pictures=pair[1])
 )
 STEPS = st.lists(

@@ -9,6 +9,10 @@ import pytest
 
 from bot.errors import Refused
 from bot.services.bulk.archive import MEMBER_BYTES, MOST_MEMBERS, is_archive, pack, unpack
+from tests.bot.zips import ZOO, deflated, forged, member
+
+NO_CAPTIONS = {"bomb.zip", "liar.zip", "nested.zip", "tar.zip", "many.zip"}
+"""Of the zoo: harmful to whoever inflates the pictures, of which an archive of captions wants none."""
 
 
 def packed(*members, method=zipfile.ZIP_DEFLATED, **attributes):
@@ -98,3 +102,26 @@ def test_a_zip_in_a_zip_is_not_opened():
     read = unpack(packed(("inner.zip", packed(("a.txt", b"x")))))
     assert read.members == ()
     assert read.notes
+
+
+@pytest.mark.parametrize("name", sorted(NO_CAPTIONS))
+def test_what_is_no_caption_is_never_inflated(name):
+    read = unpack(ZOO[name][0]())
+    assert read.members == ()
+    assert read.notes
+
+
+@pytest.mark.parametrize("name", sorted(ZOO.keys() - NO_CAPTIONS))
+def test_the_rules_are_those_of_archives_of_pictures(name):
+    with pytest.raises(Refused) as refusal:
+        unpack(ZOO[name][0]())
+    assert str(refusal.value).endswith(".")
+
+
+def test_a_caption_that_is_larger_than_the_archive_says_is_refused():
+    with pytest.raises(Refused, match="damaged"):
+        unpack(forged([member(b"a.txt", deflated(b"0" * 5000), method=8, size=100)]))
+
+
+def test_what_devices_put_in_beside_the_texts_is_passed_over():
+    assert unpack(packed(("img/a.txt", b"x"), ("img/._a.txt", b"\xff"), ("img/Thumbs.db", b"\xff"))).notes == ()

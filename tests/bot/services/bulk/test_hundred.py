@@ -11,9 +11,9 @@ from bot.config import TaggerConfig
 from bot.rules.bulk.operations import RemoveTags
 from bot.services.captions import Captions
 from bot.services.intake import Intake
-from bot.vision.tagger import CHUNK, Tagger
+from bot.vision.tagging.tagger import CHUNK, Tagger
 from tests.bot.services.conftest import OWNER, QuickDecoder, incoming
-from tests.bot.vision.reference import Predictor
+from tests.bot.vision.tagging.reference import Predictor
 from trainer.toy.assets import tagger_folder
 from trainer.toy.avatars import draw, random_avatar
 
