@@ -28,6 +28,8 @@ CHUNK = 256 * 1024
 ARCHIVES = frozenset({"zip", "cbz", "7z", "rar", "tar", "gz", "tgz", "bz2", "xz"})
 QUIET = re.compile(r"(^|/)(__MACOSX/|\.|Thumbs\.db$|desktop\.ini$)", re.IGNORECASE)
 """What phones and computers put in by themselves; left out without a word."""
+QUIET_SHARE = 3
+"""Of all entries to those wanted, at most: a Mac adds one to each file, and some to each folder."""
 OUTSIDE = re.compile(r"^[/\\]|^[A-Za-z]:|(^|[/\\])\.\.([/\\]|$)|\0")
 """Names that lead out of a folder, on one system or another."""
 
@@ -76,14 +78,15 @@ class Entry:
 
 
 def entries_of(data: bytes, most: int, *, nested: bool = False) -> list[Entry]:
-    """The files of an archive of at most `most` entries, without what devices put in by themselves.
+    """The files of an archive, `most` at most, without what devices put in by themselves.
 
     The tables are checked against the rules and each other; nothing is inflated yet. Unless `nested`, an archive
     within is refused rather than listed. Raises Hostile.
     """
     infos, end = _table(data)
-    if len(infos) > most:
-        raise Hostile("too-many", number=len(infos))
+    counted = sum(not QUIET.search(info.filename) for info in infos)
+    if counted > most or len(infos) > QUIET_SHARE * most:
+        raise Hostile("too-many", number=max(counted, len(infos) // QUIET_SHARE))
     for name, times in Counter(info.filename for info in infos).items():
         if times > 1:
             raise Hostile("twice", name)

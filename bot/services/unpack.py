@@ -102,6 +102,9 @@ def _left_out(listing: Listing, shown: str) -> tuple[str, ...]:
     ):
         if left.names:
             said.append(f"Left out of {shown}, as {words}: {some(list(map(shown_file, left.names)), left.count)}.")
+    if (unread := listing.unread).names:
+        names = some(list(map(shown_file, unread.names)), unread.count)
+        said.append(f"No text could be read in {names}; save captions as UTF-8. The tagger writes those captions.")
     return tuple(said)
 
 

@@ -12,11 +12,14 @@ from dataclasses import dataclass
 
 from bot.errors import Refused
 from bot.rules.names import shown_file
+from bot.rules.text_files import text_of
 from bot.rules.zips import Damaged, Entry, Hostile, basename, entries_of, inflated
 
 MOST_BYTES = 2 * 1024 * 1024
 """Of the file as it comes; 100 captions of 1,000 characters are a tenth of it."""
 MOST_MEMBERS = 1000
+NAMED = 5
+"""Most names in one note."""
 MEMBER_BYTES = 16 * 1024
 """Of one caption, unpacked; 1,000 characters are 4 kB at most."""
 _DAMAGED = "This archive is damaged and cannot be opened. Pack it again as an ordinary zip."
@@ -51,32 +54,36 @@ def unpack(data: bytes) -> Unpacked:
     try:
         entries = entries_of(data, MOST_MEMBERS, nested=True)
         texts = [each for each in entries if each.suffix == "txt"]
-        members = tuple((each.name, _text_of(data, each)) for each in texts)
+        read = [(each.name, text_of(_bytes_of(data, each))) for each in texts]
     except Hostile as refusal:
         raise Refused(_reason(refusal)) from refusal
     except Damaged as error:
         raise Refused(_DAMAGED) from error
-    others = len(entries) - len(texts)
-    left_out = (f"{others} of its files are no .txt files and were left out.",) if others else ()
-    return Unpacked(members, left_out)
+    members = tuple((name, text) for name, text in read if text is not None)
+    notes = []
+    if others := len(entries) - len(texts):
+        notes.append(f"{others} of its files are no .txt files and were left out.")
+    if unread := [shown_file(basename(name)) for name, text in read if text is None]:
+        more = f" and {len(unread) - NAMED} more" if len(unread) > NAMED else ""
+        notes.append(f"No text could be read in {', '.join(unread[:NAMED])}{more}. Save captions as UTF-8.")
+    return Unpacked(members, tuple(notes))
 
 
 def text_of_file(data: bytes, name: str) -> str:
     """The text of a file; raises Refused when it is none."""
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise Refused(f"{shown_file(name)} is not a text in UTF-8. Save it as UTF-8 and send it again.") from None
+    if (text := text_of(data)) is None:
+        raise Refused(f"{shown_file(name)} is no text I can read. Save it as UTF-8 and send it again.")
+    return text
 
 
-def _text_of(data: bytes, entry: Entry) -> str:
+def _bytes_of(data: bytes, entry: Entry) -> bytes:
     text = bytearray()
     for part in inflated(data, entry):
         text += part
         if len(text) > MEMBER_BYTES:
             shown = shown_file(basename(entry.name))
             raise Refused(f"{shown} is larger than {MEMBER_BYTES // 1024} kB, which is no caption. Nothing was read.")
-    return text_of_file(bytes(text), entry.name)
+    return bytes(text)
 
 
 def _reason(refusal: Hostile) -> str:

@@ -55,6 +55,8 @@ class Listing:
     """Neither pictures nor their captions."""
     damaged: LeftOut
     too_big: LeftOut
+    unread: LeftOut
+    """Captions whose pictures follow, but whose text cannot be had."""
 
 
 class OpenZip:
@@ -129,7 +131,7 @@ def _listing(head: dict[str, Any], shown: str) -> Listing:
         members = int(head["members"])
         left = [
             LeftOut(tuple(map(str, head[key]["names"])), int(head[key]["count"]))
-            for key in ("left_out", "damaged", "too_big")
+            for key in ("left_out", "damaged", "too_big", "unread")
         ]
     except (KeyError, TypeError, ValueError) as error:
         raise _broke_off(shown) from error

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from bot.rules.text_files import text_of
 from bot.rules.zips import Damaged, Entry, Hostile, basename, entries_of, inflated
 from bot.workers.limits import limit_resources
 
@@ -61,12 +62,14 @@ def main(arguments: list[str]) -> None:
         "left_out": _named(contents.left_out),
         "damaged": _named(damaged),
         "too_big": _named(too_big),
+        "unread": _named([each.name for each in contents.captions.values() if _caption(data, each) is None]),
     }
     _line(out, head)
     for entry in wanted:
         picture = b"".join(inflated(data, entry))
-        caption = _caption(data, contents.captions.get(entry.stem))
-        _line(out, {"name": basename(entry.name)[-NAME_LETTERS:], "caption": caption, "bytes": len(picture)})
+        beside = contents.captions.get(entry.stem)
+        caption = _caption(data, beside) if beside else None
+        _line(out, {"name": basename(entry.name)[-NAME_LETTERS:], "caption": caption or "", "bytes": len(picture)})
         out.write(picture)
         out.flush()
 
@@ -97,19 +100,15 @@ def rehearse(data: bytes, contents: Contents, max_file_bytes: int) -> tuple[list
     return damaged, too_big
 
 
-def _caption(data: bytes, entry: Entry | None) -> str:
-    """The text beside a picture; empty when there is none or it cannot be had."""
-    if entry is None or entry.size > MAX_CAPTION_BYTES:
-        return ""
+def _caption(data: bytes, entry: Entry) -> str | None:
+    """The text beside a picture; None when it cannot be had."""
+    if entry.size > MAX_CAPTION_BYTES:
+        return None
     try:
-        raw = b"".join(inflated(data, entry))
+        text = text_of(b"".join(inflated(data, entry)))
     except Damaged:
-        return ""
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = raw.decode("cp1252", "replace")
-    return text[:CAPTION_LETTERS]
+        return None
+    return text if text is None else text[:CAPTION_LETTERS]
 
 
 def _named(names: Sequence[str]) -> dict[str, object]:

@@ -48,6 +48,21 @@ def test_folders_and_junk_are_passed_over_and_other_files_named():
     assert "1 of its files" in read.notes[0]
 
 
+def test_texts_of_windows_are_read_and_one_that_is_none_costs_only_itself():
+    texts = ["Smile é", "женщина", "garçon"]
+    raw = [texts[0].encode(), texts[1].encode("utf-16"), texts[2].encode("cp1252"), b"\x00\x01\x02", b"\xff\xfe\x00"]
+    read = unpack(packed(*((f"{number}.txt", data) for number, data in enumerate(raw))))
+    assert [text for _, text in read.members] == texts
+    assert "`3.txt`, `4.txt`" in read.notes[0].replace("\u200b", "")
+    assert "Save captions as UTF-8" in read.notes[0]
+
+
+def test_names_in_the_code_page_of_dos_are_no_overlap():
+    name = "müller und söhne.txt"
+    read = unpack(forged([member(name.encode("cp437"), b"x"), member(b"b.txt", b"y")]))
+    assert read.members == ((name, "x"), ("b.txt", "y"))
+
+
 def overlapping():
     """Two names for one member's bytes, as the quoted-overlap bombs have."""
     data = packed(("a.txt", b"x" * 99))
@@ -73,7 +88,6 @@ def overlapping():
         (packed(*((f"{number}.txt", b"") for number in range(MOST_MEMBERS + 1))), "most"),
         (packed(("a.txt", b"x"), method=zipfile.ZIP_BZIP2), "packed in a way"),
         (packed(("a.txt", b"x"), method=zipfile.ZIP_LZMA), "packed in a way"),
-        (packed(("a.txt", b"\xff\xfe")), "UTF-8"),
         (overlapping(), "lie over one another"),
         (packed(("a.txt", b"x" * 500))[:-30], "damaged"),
         (b"PK\x03\x04", "damaged"),

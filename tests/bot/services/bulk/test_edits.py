@@ -216,7 +216,7 @@ async def test_a_full_file_of_captions_goes_out_and_back(edits, caption_files, d
 @pytest.mark.parametrize(
     ("name", "data", "why"),
     [
-        ("c.txt", b"\xff\xfe\x00", "not a text in UTF-8"),
+        ("c.txt", b"\xff\xfe\x00", "no text I can read"),
         ("c.txt", b"", "holds no captions"),
         ("c.txt", b"x" * (3 * 2**20), "2 MB"),
         ("c.zip", b"PK\x03\x04 and nothing", "damaged"),

@@ -9,6 +9,7 @@ import pytest
 
 from bot.errors import PictureRefused
 from bot.vision.zips.unzip import CPU_SECONDS, MEMORY_BYTES, LeftOut, Unzipper
+from bot.vision.zips.zip_worker import MAX_ENTRIES
 from bot.workers.child import worker_environment
 from tests.bot.zips import ZOO, forged, member, packed, picture, zeros
 
@@ -62,6 +63,23 @@ async def test_pictures_come_with_the_captions_beside_them(unzipper):
     ]
     assert [each.data for each in members] == [picture(seed) for seed in (1, 2, 3, 4)]
     assert listing.left_out == LeftOut(("readme.txt", "model.safetensors"), 2)
+    assert listing.unread == LeftOut((), 0)
+
+
+async def test_a_caption_that_is_no_text_is_named_and_its_picture_comes_without(unzipper):
+    files = {"a.jpg": picture(1), "a.txt": b"\x00\x01", "b.jpg": picture(2), "b.txt": "женщина".encode("utf-16")}
+    listing, members = await all_of(unzipper, packed(files))
+    assert [(each.name, each.caption) for each in members] == [("a.jpg", ""), ("b.jpg", "женщина")]
+    assert listing.unread == LeftOut(("a.txt",), 1)
+
+
+async def test_what_devices_put_in_does_not_count(unzipper):
+    files = {f"{number}.txt": b"" for number in range(MAX_ENTRIES - 1)} | {"a.jpg": picture(1)}
+    junk = {f"__MACOSX/._{name}": b"" for name in files}
+    listing, _ = await all_of(unzipper, packed(files | junk))
+    assert listing.members == 1
+    with pytest.raises(PictureRefused, match="is the most"):
+        await all_of(unzipper, packed(files | junk | {"one more.txt": b""}))
 
 
 async def test_names_that_are_not_utf8_are_read_as_old_archives_mean_them(unzipper):
