@@ -13,20 +13,23 @@ named after what is being written (`WRITING`), which may take as long as that ki
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from types import MappingProxyType, TracebackType
 from typing import Literal, Self
 
 from trainer.training.report import Reporter
-from trainer.training.snapshot import stand_back
 
 SNAPSHOTS = 3
 """Copies given and not yet written, at most: a checkpoint, its samples and a state, which all come at the end of an
 epoch. One more may be in the training's hands, which then waits."""
+NICE = 10
+"""How much the thread stands back, in steps of nice(2)."""
 Kind = Literal["state", "checkpoint", "samples", "note"]
 """What is written; a note (an event, settings, a plot) is small: it needs no room."""
 WRITING: Mapping[Kind, str] = MappingProxyType(
@@ -121,7 +124,9 @@ class Background:
 
     # --- the thread's side ------------------------------------------------------------------------------------------
     def _run(self) -> None:
-        stand_back()
+        # Linux knows priorities of single threads: on a CPU that trains, the steps go first.
+        with suppress(OSError, AttributeError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
         while self._do_next():
             pass
 

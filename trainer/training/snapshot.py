@@ -3,12 +3,11 @@
 The training lends the tensors it wants kept, and a thread of their own copies them. Passes forward and backward only
 read them, so these go on meanwhile; before anything changes them, the training asks for the copies. Whoever asks first
 makes them, whoever asks meanwhile waits for that. So the training waits at most for a copy that is being made: when the
-thread has not come to it (the machine is busy, the thread could not start), the training makes it there and then.
+thread has not come to it on a busy machine, the training makes it there and then.
 """
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
@@ -16,16 +15,13 @@ from contextlib import suppress
 import torch
 from torch import Tensor
 
-NICE = 10
-"""How much a thread that works beside the training stands back, in steps of nice(2)."""
-
 
 class Snapshot:
     """Copies of tensors, or the tensors themselves as long as nobody has copied them; any thread may ask."""
 
     def __init__(self, tensors: Mapping[str, Tensor]) -> None:
         """Lent as they are now: whoever changes one in place calls `take` before."""
-        self._lent = {name: tensor.detach() for name, tensor in tensors.items()}
+        self._lent = dict(tensors)
         self._copies: dict[str, Tensor] = {}
         self._taking = threading.Lock()
         self._device = next((tensor.device for tensor in self._lent.values() if tensor.is_cuda), None)
@@ -33,7 +29,10 @@ class Snapshot:
         """What the card still has to do before the tensors are what they are."""
 
     def start(self) -> None:
-        """Have the copies made from now on."""
+        """Have the copies made from now on.
+
+        The thread does not stand back, as the one that writes does: on a busy machine the training would wait for it.
+        """
         threading.Thread(target=self._copy_beside, name="copier", daemon=True).start()
 
     def take(self) -> dict[str, Tensor]:
@@ -48,7 +47,6 @@ class Snapshot:
             return self._copies
 
     def _copy_beside(self) -> None:
-        stand_back()
         # Whoever needs the copies tries again, and meets the error himself.
         with suppress(Exception):
             self.take()
@@ -65,6 +63,7 @@ class Snapshot:
         return copies
 
 
+@torch.no_grad()
 def copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Copies on the CPU, contiguous (at least one tensor); the interpreter is free for other threads meanwhile."""
     copies = {
@@ -73,9 +72,3 @@ def copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     }
     torch._foreach_copy_([*copies.values()], [*tensors.values()])
     return copies
-
-
-def stand_back() -> None:
-    """Let the steps go first on a CPU that trains: Linux knows priorities of single threads, and this is about one."""
-    with suppress(OSError, AttributeError):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
