@@ -196,7 +196,13 @@ class Learner:
         """The weights that files and samples show, lent: named as in `self.weights`, and in the same number formats."""
         assert not self._is_averaged, "what is shown is made of the trained weights"
         values = self._shown_weights() or {}
-        return self._lend({name: values.get(name, weight).to(weight.dtype) for name, weight in self.weights.items()})
+        shown = {name: values.get(name, weight).to(weight.dtype) for name, weight in self.weights.items()}
+        snapshot = self._lend(shown)
+        lasting = {**self.weights, **(self._average.values if self._average else {})}
+        if any(tensor is not lasting[name] for name, tensor in shown.items()):
+            # Made for this alone: the plan has no room for it on the device beside a step's passes.
+            snapshot.take()
+        return snapshot
 
     def _lend(self, tensors: Mapping[str, Tensor]) -> Snapshot:
         """As they are now; they are copied while the next step's passes run."""

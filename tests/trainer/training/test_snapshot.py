@@ -124,8 +124,12 @@ LENT = {"shown": lambda learner: learner.shown(), "state": lambda learner: learn
 """What a learner lends: of a checkpoint, of a state."""
 
 
-@pytest.mark.parametrize("lend", LENT.values(), ids=LENT)
-@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
+@pytest.mark.parametrize(
+    ("lend", "settings"),
+    [(LENT["state"], settings) for settings in SETTINGS.values()]
+    + [(LENT["shown"], SETTINGS[name]) for name in ("plain", "average")],
+    ids=[f"state-{name}" for name in SETTINGS] + ["shown-plain", "shown-average"],
+)
 def test_passes_go_on_while_nothing_is_copied_yet(settings, lend, copies, gate, monkeypatch):
     """The gate opens once the gradients are there: were the copy waited for before, no test would end."""
     names, _ = copies
@@ -186,6 +190,13 @@ def test_a_file_shows_what_samples_show(settings):
     lent = one.shown()
     with one.averaged():
         assert_equal(lent.take(), weights(one))
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_what_is_made_for_a_file_alone_is_copied_at_once(name, no_thread):
+    """Its memory on the device is no part of the plan; what the training has anyway is lent."""
+    lent = trained(**SETTINGS[name]).shown()
+    assert bool(lent._lent) == (name in ("plain", "average"))
 
 
 def test_what_nobody_wants_any_more_is_not_copied(copies, no_thread):
