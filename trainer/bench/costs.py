@@ -148,7 +148,7 @@ def _of_keeping(busy: Times) -> list[Figure]:
     for name, what in (("state", "a resume state"), ("checkpoint", "a LoRA file"), ("samples", "posting 2 samples")):
         if name != "samples":
             figures.append(
-                Figure(f"{what}: steps wait", 1e3 * busy.median(name), "ms", "for the copy that is written later")
+                Figure(f"{what}: steps wait", 1e3 * busy.median(name), "ms", "lending it, then the rest of its copying")
             )
         figures.append(
             Figure(f"{what}: background", 1e3 * busy.median(f"_write_{name}"), "ms", "steps go on meanwhile")

@@ -50,7 +50,7 @@ class Times:
     while_writing: list[bool] = field(default_factory=list)
     """Whether something was being written in the background when the step ended."""
     parts: dict[str, list[float]] = field(default_factory=dict)
-    """Of each method of the keeper."""
+    """Of each method of the keeper; a state's and a file's with what the next optimizer step waits for its copy."""
     first_step: float = 0.0
     """From the claim to the report of the first step."""
 
@@ -118,10 +118,11 @@ def _at(events: Sequence[Event], kind: type[Body]) -> float:
 
 @contextmanager
 def _watching(times: Times) -> Iterator[None]:
-    """Learner.step and the keeper's methods take the time while this lasts."""
+    """Learner's and the keeper's methods take the time while this lasts."""
     watched = _WatchedStep(times)
     patches = [patch.object(Learner, "step", lambda learner, *arguments: watched(learner, *arguments))]
     patches += [patch.object(Keeper, name, _timed(getattr(Keeper, name), times, name)) for name in WATCHED]
+    patches.append(patch.object(Learner, "_settle", _counted_in(Learner._settle, times)))
     for one in patches:
         one.start()
     try:
@@ -138,6 +139,23 @@ def _timed(method: Callable[..., Any], times: Times, name: str) -> Callable[...,
             return method(*arguments, **keywords)
         finally:
             times.parts.setdefault(name, []).append(time.perf_counter() - begun)
+
+    return call
+
+
+def _counted_in(settle: Callable[[Learner], None], times: Times) -> Callable[[Learner], None]:
+    """A wait for copies belongs to what was lent since the wait before; where that is two things, to each of them."""
+    counted: dict[str, int] = {}
+
+    def call(learner: Learner) -> None:
+        begun = time.perf_counter()
+        settle(learner)
+        waited = time.perf_counter() - begun
+        for name in ("state", "checkpoint"):
+            seconds = times.parts.get(name, [])
+            if len(seconds) > counted.get(name, 0):
+                seconds[-1] += waited
+                counted[name] = len(seconds)
 
     return call
 

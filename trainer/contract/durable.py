@@ -44,15 +44,21 @@ def fsync_file(path: Path) -> None:
 
 
 def write_atomic(path: Path, data: bytes, *, mode: int = 0o640) -> None:
-    """Replace `path` by `data`: readers see the old bytes or the new, never a part; durable on return.
+    """`write_parts` of bytes that are in one piece."""
+    write_parts(path, (data,), mode=mode)
 
-    Raises ChannelError when the disk refuses (full, read-only), with the old file untouched.
+
+def write_parts(path: Path, parts: Iterable[bytes | memoryview], *, mode: int = 0o640) -> None:
+    """Replace `path` by these bytes, one part behind the other.
+
+    Readers see the old bytes or the new, never half a file; durable on return. Raises ChannelError when the disk
+    refuses (full, read-only), with the old file untouched.
     """
     temporary: str | None = None
     try:
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            file.writelines(parts)
             file.flush()
             os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())

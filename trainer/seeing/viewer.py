@@ -64,7 +64,7 @@ class Viewer:
     def plot(self) -> None:
         """Draw the plot anew, if there is anything to draw."""
         if self.history.points:
-            self._background.put(partial(self._plot, self.history.copy()), light=True)
+            self._background.put(partial(self._plot, self.history.copy()), "note")
 
     def close(self) -> None:
         """Nothing more is shown; called once nothing more is written in the background."""
@@ -73,7 +73,7 @@ class Viewer:
             self._board = None
 
     def _on_board(self, show: Callable[[Board], None]) -> None:
-        self._background.put(partial(self._show, show), light=True)
+        self._background.put(partial(self._show, show), "note")
 
     # --- in the background ------------------------------------------------------------------------------------------
     def _plot(self, history: History) -> None:

@@ -5,8 +5,9 @@ is never safe before the checkpoint and the samples that came before it. An erro
 and the training meets the error at its next call here.
 
 Only so many snapshots are in memory at a time; the training waits for room then, and at its end for everything. A disk
-that hangs is noticed by that: the thread has no heartbeat of its own, but the wait is a piece of work of the training
-(`WRITING`), which may take as long as writing has taken before (see `trainer.training.lifeline`) and no longer.
+that hangs is noticed by that: the thread has no heartbeat of its own, but the wait is a piece of work of the training,
+named after what is being written (`WRITING`), which may take as long as that kind has taken before (see
+`trainer.training.lifeline`) and no longer: a small file says nothing of how long a state takes.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
+from types import MappingProxyType, TracebackType
+from typing import Literal, Self
 
 from trainer.training.report import Reporter
 
@@ -29,15 +30,24 @@ SNAPSHOTS = 3
 epoch. One more may be in the training's hands, which then waits."""
 NICE = 10
 """How much the thread stands back, in steps of nice(2)."""
-WRITING = "writing"
-"""The piece of work the training is at while it waits, as its lifeline knows it."""
+Kind = Literal["state", "checkpoint", "samples", "note"]
+"""What is written; a note (an event, settings, a plot) is small: it needs no room."""
+WRITING: Mapping[Kind, str] = MappingProxyType(
+    {
+        "state": "writing a state",
+        "checkpoint": "writing a checkpoint",
+        "samples": "writing samples",
+        "note": "writing a note",
+    }
+)
+"""The piece of work the training is at while it waits for a kind, as its lifeline knows it."""
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
     work: Callable[[], None]
-    is_light: bool
+    kind: Kind
 
 
 class Background:
@@ -73,16 +83,13 @@ class Background:
         finally:
             self._close()
 
-    def put(self, work: Callable[[], None], *, light: bool = False) -> None:
-        """Have it done; waits for room, except for a light one, which holds little memory.
-
-        Raises the error of earlier work.
-        """
-        if not light:
+    def put(self, work: Callable[[], None], kind: Kind) -> None:
+        """Have it done; waits for room, except for a note. Raises the error of earlier work."""
+        if kind != "note":
             self._wait(self._has_room)
         with self._changed:
             self.check()
-            self._pieces.append(_Piece(work, light))
+            self._pieces.append(_Piece(work, kind))
             self._changed.notify_all()
 
     def check(self) -> None:
@@ -99,13 +106,13 @@ class Background:
         return not self._pieces
 
     def _has_room(self) -> bool:
-        return sum(not piece.is_light for piece in self._pieces) < SNAPSHOTS
+        return sum(piece.kind != "note" for piece in self._pieces) < SNAPSHOTS
 
     def _wait(self, ready: Callable[[], bool]) -> None:
         """Until it is so, or an error came. Each piece that is done meanwhile gives the next one its own time."""
         with self._changed:
             while not ready() and self._error is None:
-                self._report.begin(WRITING)
+                self._report.begin(WRITING[self._pieces[0].kind])
                 self._changed.wait()
 
     def _close(self) -> None:
@@ -138,8 +145,7 @@ class Background:
                 self._error = error
                 self._changed.notify_all()
             return False
-        if not piece.is_light:
-            self._report.took(WRITING, time.monotonic() - begun)
+        self._report.took(WRITING[piece.kind], time.monotonic() - begun)
         with self._changed:
             self._pieces.popleft()
             self._changed.notify_all()

@@ -1,16 +1,17 @@
 """What a run leaves behind: checkpoints (LoRA files), samples (pictures), states (to go on from).
 
-Here the training takes a copy of what is to be kept, as it is between two steps; the background writes it, and tells
-once it is safe.
+Here the training lends what is to be kept, as it is between two steps, and goes on (see `trainer.training.snapshot`);
+the background looks whether it is worth keeping, writes it, and tells once it is safe.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 from safetensors import SafetensorError
@@ -29,15 +30,33 @@ from trainer.formats.lora_file import save_lora
 from trainer.formats.metadata import TrainingProgress, training_metadata
 from trainer.model.base import BaseModel
 from trainer.model.device import device_errors, release_cached
-from trainer.model.lora import lora_state
 from trainer.sampling.conditioning import Conditioning
 from trainer.sampling.draw import Drawing, draw_encoded, encode
 from trainer.sampling.grid import grid, save_webp
+from trainer.seeing.history import History
 from trainer.seeing.viewer import Viewer
 from trainer.training.background import Background
 from trainer.training.learner import Learner
 from trainer.training.report import Reporter
+from trainer.training.snapshot import Snapshot
 from trainer.training.state import Position, State, save_state
+from trainer.training.tally import is_sound
+
+
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """The run between two steps, as far as it is to be kept."""
+
+    position: Position
+    config: TrainConfig
+    tensors: Snapshot
+    sound: Tensor
+    """Of the tally."""
+
+    def check(self, weights: Iterable[Tensor]) -> None:
+        """Raise NanLoss where these weights, or the steps that made them, are numbers no more."""
+        if not is_sound(self.sound, weights):
+            raise NanLoss(self.position.step, self.config.learning_rate)
 
 
 @dataclass(slots=True)
@@ -67,13 +86,14 @@ class Keeper:
 
     # --- in the training's thread -----------------------------------------------------------------------------------
     def checkpoint(self, name: str, epoch: int, position: Position, config: TrainConfig) -> None:
-        """Have the LoRA as it is now kept as `lora/<name>.safetensors`. Raises NanLoss."""
+        """Have the LoRA as it is now kept as `lora/<name>.safetensors`.
+
+        What is numbers no more is not kept: NanLoss ends the writing, and comes out like every error of it.
+        """
         self.report.begin("keeping")
-        self._check_sound(position, config)
-        with self.learner.averaged():
-            weights = {key: weight.to("cpu", copy=True) for key, weight in lora_state(self.base).items()}
+        moment = _Moment(position, config, self.learner.shown(), self.learner.tally.sound)
         progress = self.progress(position.evolve(epoch=epoch), config)
-        self.background.put(partial(self._write_checkpoint, name, weights, config, progress))
+        self.background.put(partial(self._write_checkpoint, name, moment, progress), "checkpoint")
         self.viewer.checkpoint(position.step, epoch)
 
     @property
@@ -82,16 +102,18 @@ class Keeper:
         return self.state_step != self._asked_step
 
     def state(self, position: Position, config: TrainConfig) -> None:
-        """Have a resume state kept, unless there is one of this step; waits for the one before. Raises NanLoss."""
+        """Have a resume state kept, unless there is one of this step; waits for the one before.
+
+        NanLoss as for a checkpoint.
+        """
         if self._asked_step == position.step:
             return
         if self.is_writing_state:
             self.background.drain()
         self.report.begin("keeping")
-        self._check_sound(position, config)
         tensors, values = self.learner.state()
-        state = State(tensors, values, position, config.to_mapping(), self.viewer.history.copy())
-        self.background.put(partial(self._write_state, state))
+        moment = _Moment(position, config, tensors, self.learner.tally.sound)
+        self.background.put(partial(self._write_state, moment, values, self.viewer.history.copy()), "state")
         self._asked_step = position.step
 
     def samples(
@@ -120,7 +142,7 @@ class Keeper:
         body = Sample(
             epoch=position.epoch, step=position.step, files=files, grid=overview, prompts=prompts, command=command
         )
-        self.background.put(partial(self._write_samples, images, body))
+        self.background.put(partial(self._write_samples, images, body), "samples")
         self.viewer.samples(images, position.step)
 
     def _encoded(
@@ -133,11 +155,11 @@ class Keeper:
 
     def settings(self, config: TrainConfig) -> None:
         """Have the settings really used kept as `effective.json`."""
-        self.background.put(partial(self._write_settings, config), light=True)
+        self.background.put(partial(self._write_settings, config), "note")
 
     def tell(self, body: Body) -> None:
         """Have an event told once all that was asked for before is safe."""
-        self.background.put(partial(self.report.tell, body), light=True)
+        self.background.put(partial(self.report.tell, body), "note")
 
     def check(self) -> None:
         """Nothing but raise the error of earlier writing."""
@@ -147,10 +169,6 @@ class Keeper:
         """Wait until all that was asked for is safe; returns the newest LoRA file of this attempt."""
         self.background.drain()
         return self.last_kept
-
-    def _check_sound(self, position: Position, config: TrainConfig) -> None:
-        if not self.learner.is_sound():
-            raise NanLoss(position.step, config.learning_rate)
 
     def _drawing(self, config: TrainConfig) -> Drawing:
         return Drawing(
@@ -162,13 +180,14 @@ class Keeper:
         )
 
     # --- in the background ------------------------------------------------------------------------------------------
-    def _write_checkpoint(
-        self, name: str, weights: Mapping[str, Tensor], config: TrainConfig, progress: TrainingProgress
-    ) -> None:
+    def _write_checkpoint(self, name: str, moment: _Moment, progress: TrainingProgress) -> None:
+        """Raises NanLoss, and ChannelError when the disk refuses."""
+        weights = moment.tensors.take()
+        moment.check(weights.values())
         path = self._scratch("lora") / f"{name}.safetensors"
-        metadata = training_metadata(self.spec, config, progress)
+        metadata = training_metadata(self.spec, moment.config, progress)
         layers = self.base.unet.config.layers_per_block
-        save_lora(path, weights, config=config, layers_per_block=layers, metadata=metadata)
+        save_lora(path, weights, config=moment.config, layers_per_block=layers, metadata=metadata)
         self.channel.put_file(f"lora/{path.name}", path)
         kept = Checkpoint(
             epoch=progress.epoch,
@@ -181,9 +200,11 @@ class Keeper:
         self.report.tell(kept)
         self.last_kept = kept
 
-    def _write_state(self, state: State) -> None:
-        """Raises ChannelError when the disk refuses."""
-        step = state.position.step
+    def _write_state(self, moment: _Moment, values: Mapping[str, Any], history: History) -> None:
+        """Raises NanLoss, and ChannelError when the disk refuses."""
+        tensors, step = moment.tensors.take(), moment.position.step
+        moment.check(tensor for name, tensor in tensors.items() if name.startswith("weight|"))
+        state = State(tensors, values, moment.position, moment.config.to_mapping(), history)
         folder = self._scratch("states") / f"step-{step}"
         shutil.rmtree(folder, ignore_errors=True)
         try:
@@ -193,7 +214,7 @@ class Keeper:
             raise ChannelError(f"cannot write a resume state: {error}; free some disk space") from error
         self.channel.put_state(folder, step)
         self.state_step = step
-        self.report.tell(StateKept(epoch=state.position.epoch, step=step))
+        self.report.tell(StateKept(epoch=moment.position.epoch, step=step))
 
     def _write_samples(self, images: Sequence[Image.Image], body: Sample) -> None:
         overview = grid(images, body.prompts)

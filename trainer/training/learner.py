@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakSet
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +29,7 @@ from trainer.training.optim.groups import rates, set_rates, weight_groups
 from trainer.training.optim.max_norm import limit_norms
 from trainer.training.optim.memory import optimizer_state, put_optimizer_state
 from trainer.training.optim.optimizers import make_optimizer, remembered
+from trainer.training.snapshot import Snapshot
 from trainer.training.tally import PATIENCE_FP16, Tally
 
 _log = logging.getLogger(__name__)
@@ -61,6 +63,8 @@ class Learner:
         self._scaler = torch.amp.GradScaler(self.device.type, enabled=numbers.scaled)
         self._average = Average(self.weights, config.ema_decay) if config.ema_decay else None
         self._is_averaged = False
+        self._lent: WeakSet[Snapshot] = WeakSet()
+        """Those that somebody still wants, and that may not be copied yet."""
         self.tally = Tally.begin(self.device, PATIENCE_FP16 if numbers.scaled else 1)
         self.unet = base.unet
         """With its LoRA."""
@@ -131,6 +135,7 @@ class Learner:
         set_rates(self.optimizer, share)
         self._scaler.unscale_(self.optimizer)
         norm = torch.nn.utils.clip_grad_norm_(self.weights.values(), self._config.max_grad_norm or math.inf)
+        self._settle()
         self._scaler.step(self.optimizer)
         self._scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
@@ -145,11 +150,6 @@ class Learner:
         """Learning rate of each part (`unet`, `text_encoder`, `text_encoder_2`) in the last step."""
         return rates(self.optimizer)
 
-    def is_sound(self) -> bool:
-        """False once too many steps gave no numbers, or a weight is none. Waits for the device."""
-        norms = torch.stack([norm.float() for norm in torch._foreach_norm([*map(_plain, self.weights.values())])])
-        return bool(self.tally.sound & torch.isfinite(norms).all())
-
     # --- looking ----------------------------------------------------------------------------------------------------
     @contextmanager
     def averaged(self) -> Iterator[None]:
@@ -161,6 +161,7 @@ class Learner:
         if self._is_averaged or values is None:
             yield
             return
+        self._settle()
         self._is_averaged = True
         try:
             with holding(self.weights, values):
@@ -190,9 +191,38 @@ class Learner:
             if part.training != training:
                 part.train(training)
 
+    # --- keeping ----------------------------------------------------------------------------------------------------
+    def shown(self) -> Snapshot:
+        """The weights that files and samples show, lent: named as in `self.weights`, and in the same number formats."""
+        assert not self._is_averaged, "what is shown is made of the trained weights"
+        values = self._shown_weights() or {}
+        shown = {name: values.get(name, weight).to(weight.dtype) for name, weight in self.weights.items()}
+        snapshot = self._lend(shown)
+        lasting = {**self.weights, **(self._average.values if self._average else {})}
+        if any(tensor is not lasting[name] for name, tensor in shown.items()):
+            # Made for this alone: the plan has no room for it on the device beside a step's passes.
+            snapshot.take()
+        return snapshot
+
+    def _lend(self, tensors: Mapping[str, Tensor]) -> Snapshot:
+        """As they are now; they are copied while the next step's passes run."""
+        snapshot = Snapshot(tensors)
+        snapshot.start()
+        self._lent.add(snapshot)
+        return snapshot
+
+    def _settle(self) -> None:
+        """Have what is lent copied, before it changes: weights, the optimizer's memory, averages."""
+        for snapshot in tuple(self._lent):
+            snapshot.take()
+        self._lent.clear()
+
     # --- going on ---------------------------------------------------------------------------------------------------
-    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Everything a resumed run needs, bit for bit: tensors (copies, on the CPU) and values ready for JSON."""
+    def state(self) -> tuple[Snapshot, dict[str, Any]]:
+        """Everything a resumed run needs, bit for bit: tensors `<kind>|<name>` (lent), and values ready for JSON.
+
+        Nothing waits for the device, but with fp16 the loss's scale does.
+        """
         assert not self._is_averaged, "a state holds the trained weights, not what is shown of them"
         memory, values = optimizer_state(self.optimizer, self.weights, remembered(self._config))
         kinds: dict[str, Mapping[str, Tensor]] = {
@@ -201,12 +231,8 @@ class Learner:
             "average": self._average.values if self._average else {},
             "tally": self.tally.state(),
         }
-        tensors = {
-            f"{kind}|{name}": tensor.detach().to("cpu", copy=True).contiguous()
-            for kind, members in kinds.items()
-            for name, tensor in members.items()
-        }
-        return tensors, {
+        tensors = {f"{kind}|{name}": tensor for kind, members in kinds.items() for name, tensor in members.items()}
+        return self._lend(tensors), {
             "optimizer": {"name": self._config.optimizer, **values},
             "scaler": self._scaler.state_dict(),
             "averaged_steps": self._average.steps if self._average else 0,
@@ -224,6 +250,7 @@ class Learner:
             raise ValueError(f"the state is of the optimizer {values['optimizer']['name']!r}")
         if bool(kinds["average"]) != bool(self._average) or self._scaler.is_enabled() != bool(values["scaler"]):
             raise ValueError("the state is of another ema_decay or precision")
+        self._settle()
         put_weights(self.weights, kinds["weight"])
         put_optimizer_state(self.optimizer, self.weights, kinds["optimizer"], values["optimizer"])
         if self._average is not None:
@@ -237,7 +264,3 @@ def _trained_parts(base: BaseModel, config: TrainConfig) -> list[nn.Module]:
     """The models with a LoRA in them."""
     encoders = ((base.text_encoder, config.text_encoder_1), (base.text_encoder_2, config.text_encoder_2))
     return [base.unet, *(encoder for encoder, trained in encoders if trained)]
-
-
-def _plain(weight: Parameter) -> Tensor:
-    return weight.detach()

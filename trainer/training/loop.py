@@ -1,6 +1,7 @@
 """The training loop: epochs of steps, and between them whatever else has to happen.
 
-What is worth keeping is only copied here; it is written while the steps go on (see `trainer.training.background`).
+What is worth keeping is only lent here; it is copied and written while the steps go on (see `trainer.training.snapshot`
+and `trainer.training.background`).
 """
 
 from __future__ import annotations

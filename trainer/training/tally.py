@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -17,7 +17,7 @@ PATIENCE_FP16 = 32
 
 @dataclass(slots=True)
 class Tally:
-    """What became of the steps; every tensor is a scalar on the device."""
+    """What became of the steps; every tensor is a scalar on the device, and each step has new ones."""
 
     patience: int
     """The run is unsound once this many steps in a row gave no numbers."""
@@ -57,3 +57,12 @@ class Tally:
         device = self.loss.device
         self.loss, self.smoothed = state["loss"].to(device), state["smoothed"].to(device)
         self.counted, self.skipped = state["counted"].to(device), state["skipped"].to(device)
+
+
+def is_sound(sound: Tensor, weights: Iterable[Tensor]) -> bool:
+    """Whether a run with this `Tally.sound` and these weights (at least one) is worth keeping: all of them are numbers.
+
+    Waits for the device.
+    """
+    norms = torch.stack([norm.float() for norm in torch._foreach_norm([weight.detach() for weight in weights])])
+    return bool(sound) and bool(torch.isfinite(norms).all())

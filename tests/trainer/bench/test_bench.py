@@ -1,12 +1,13 @@
 """The bench: what it measures is what it says, and its page keeps other machines' sections."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from trainer.__main__ import main
-from trainer.bench import steps, timing
+from trainer.bench import steps, timing, whole
 from trainer.bench.page import Report, updated
 from trainer.bench.plain import PlainLoop
 from trainer.bench.steps import Flops, Row, Variant, flops_of_a_picture, measure, variants
@@ -100,6 +101,20 @@ def test_the_time_of_a_whole_training_is_the_sum_of_its_parts():
     load = Load.of(tuple(PictureSpec(file=f"{i:064x}.png", caption="x") for i in range(4)), 4, config)
     times = Times(step=1.0, denoising=10.0, decoding=100.0, encoding=1000.0)
     assert times.whole(load, estimate(4, config)) == 8 * 1 + 2 * (2 * 5 * 10 + 3 * 100) + 8 * 1000
+
+
+def test_a_wait_for_copies_belongs_to_what_was_lent_since_the_last_one(monkeypatch):
+    clock = iter(range(100))
+    monkeypatch.setattr(whole, "time", SimpleNamespace(perf_counter=lambda: float(next(clock))))
+    times = whole.Times(parts={"state": [10.0, 20.0]})
+    settle = whole._counted_in(lambda learner: None, times)
+    settle(None)
+    settle(None)
+    assert times.parts == {"state": [10.0, 21.0]}
+    times.parts["state"].append(30.0)
+    times.parts["checkpoint"] = [40.0]
+    settle(None)
+    assert times.parts == {"state": [10.0, 21.0, 31.0], "checkpoint": [41.0]}
 
 
 def test_the_command_measures_everything_once(tmp_path, capsys):

@@ -19,6 +19,7 @@ from trainer.model.lora import attach_lora
 from trainer.model.text import encode_prompts, encode_with_gradients
 from trainer.planning.way import Ways
 from trainer.training.learner import Learner
+from trainer.training.tally import is_sound
 
 CPU = torch.device("cpu")
 CAPTIONS = ("lisaxl, woman, smile", "woman, lisaxl", "lisaxl, woman, hat", "woman, hat")
@@ -112,6 +113,11 @@ def make_learner(encoded=None, *, folder=None, device=CPU, team=None, ways=Ways(
 def weights(learner):
     """Copies of the LoRA's weights as they are."""
     return {name: weight.detach().clone() for name, weight in learner.weights.items()}
+
+
+def sound(learner):
+    """Whether it is worth keeping."""
+    return is_sound(learner.tally.sound, learner.weights.values())
 
 
 def differ(one, other):

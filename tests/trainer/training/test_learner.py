@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tests.trainer.training.learning import CPU, differ, make_learner, pictures, weights
+from tests.trainer.training.learning import CPU, differ, make_learner, pictures, sound, weights
 from trainer.errors import OutOfMemory
 from trainer.model.checkpointing import units
 from trainer.model.device import Numbers, pick_numbers
@@ -75,7 +75,7 @@ def test_every_precision_learns_one_picture_by_heart(precision, lora):
         one.step([(0,)], 1, 1.0)
         losses.append(float(one.tally.loss))
     assert {weight.dtype for weight in one.weights.values()} == {lora}
-    assert one.is_sound()
+    assert sound(one)
     assert losses[-1] < 0.95 * losses[0], losses
 
 
@@ -121,14 +121,14 @@ def test_fp16_skips_a_step_that_overflows_and_fails_only_when_all_do(monkeypatch
         one.step([(0,)], 4, 1.0)
     assert not differ(one, before)
     assert one._scaler.get_scale() == scale / 2
-    assert (float(one.tally.loss), one.is_sound()) == (loss, True)
+    assert (float(one.tally.loss), sound(one)) == (loss, True)
     one.step([(0, 1)], 5, 1.0)
     assert differ(one, before)
     overflow(one, monkeypatch)
     for step in range(6, 6 + one.tally.patience):
-        assert one.is_sound()
+        assert sound(one)
         one.step([(0,)], step, 1.0)
-    assert not one.is_sound()
+    assert not sound(one)
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # torch's compiler looks at it
@@ -207,9 +207,9 @@ def test_clipping_bounds_the_gradient():
 def test_rubbish_is_noticed(precision):
     one = make_learner(precision=precision)
     one._objective._data.pictures[0].views[0].latent.fill_(torch.nan)
-    assert one.is_sound()
+    assert sound(one)
     one.step([(0, 1)], 1, 1.0)
-    assert not one.is_sound()
+    assert not sound(one)
     one.step([(2, 3)], 2, 1.0)
     assert not bool(one.tally.sound)
 

@@ -181,7 +181,7 @@ def opens_at_the_first_wait(channel, monkeypatch):
     begin, waited = Reporter.begin, []
 
     def spy(self, work):
-        if work == WRITING and not channel.gate.is_set():
+        if work in WRITING.values() and not channel.gate.is_set():
             waited.append(bodies(channel, Step)[-1].step)
             channel.gate.set()
         begin(self, work)

@@ -9,6 +9,7 @@ from trainer.bench.subject import Subject
 from trainer.model.checkpointing import checkpoint_units, units
 from trainer.model.compiling import compile_blocks
 from trainer.planning.room import room_of
+from trainer.training.snapshot import Snapshot
 
 pytestmark = [
     pytest.mark.gpu,
@@ -73,3 +74,43 @@ def test_a_step_takes_the_memory_that_was_planned(checkpointing):
     torch.cuda.reset_peak_memory_stats(card)
     learner.step([(0, 1)], 2, 1.0)
     assert plan.training == pytest.approx(torch.cuda.max_memory_allocated(card), rel=0.15)
+
+
+def lent(learner):
+    """What a checkpoint and a state lend."""
+    return learner.shown(), learner.state()[0]
+
+
+def test_lending_never_waits_for_the_card(monkeypatch):
+    card = torch.device("cuda", 0)
+    learner = make_learner(pictures(device=card), device=card, precision="bf16", ema_decay=0.9)
+    learner.step(PLAN[0], 1, 1.0)
+    torch.cuda.synchronize(card)
+    with monkeypatch.context() as patch:
+        patch.setattr(Snapshot, "start", lambda self: None)  # the thread's copying may wait
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            lent(learner)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.parametrize("changes", [{"ema_decay": 0.9}, {"optimizer": "schedule-free"}], ids=str)
+def test_what_is_lent_is_copied_as_it_was_while_the_card_is_busy(changes, monkeypatch):
+    """Lent while the step before is still in the card's queue; the step behind it is given at once."""
+    card = torch.device("cuda", 0)
+    learner = make_learner(pictures(device=card), device=card, precision="bf16", learning_rate=1e-2, **changes)
+    for step in range(1, 20):
+        learner.step(PLAN[step % 3], step, 1.0)
+        snapshots = lent(learner)
+        with monkeypatch.context() as patch:
+            patch.setattr(Snapshot, "start", lambda self: None)
+            # In the training's stream, so before the next step changes anything.
+            expected = [
+                {name: tensor.clone() for name, tensor in (one._lent or one.take()).items()} for one in lent(learner)
+            ]
+        learner.step(PLAN[step % 3], step + 1, 1.0)
+        for snapshot, tensors in zip(snapshots, expected, strict=True):
+            copies = snapshot.take()
+            assert copies.keys() == tensors.keys()
+            assert all(copy.equal(tensors[name].cpu()) for name, copy in copies.items())
