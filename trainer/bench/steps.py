@@ -168,9 +168,9 @@ def make_step(variant: Variant, subject: Subject) -> tuple[Step, int]:
 def make_learner(
     subject: Subject,
     config: TrainConfig,
-    ways: Ways = Ways(),
+    ways: Ways = Ways(),  # noqa: B008 - frozen
     *,
-    keeps_layout: bool = False,  # noqa: B008 - frozen
+    keeps_layout: bool = False,
 ) -> Learner:
     """A learner over a fresh base, tuned as a job's is, but for its layout where that is to be kept."""
     prepare_device(subject.device)

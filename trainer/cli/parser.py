@@ -135,6 +135,7 @@ def _add_plan(commands: _Commands, common: argparse.ArgumentParser) -> None:
     plan.add_argument("--images", type=Path, metavar="DIR", help="instead: a folder of pictures, as for train")
     plan.add_argument("--pictures", type=_positive, metavar="N", help="instead: so many pictures")
     plan.add_argument("--base", help="SDXL model: a diffusers folder, a .safetensors file, or a hub id")
+    plan.add_argument("--vae", default="", help="another VAE than the base's, as for train")
     plan.add_argument("--preset", help="name or file of the settings (default: as --kind)")
     plan.add_argument("--kind", choices=KINDS, default="person", help="what the pictures show (default: person)")
     plan.add_argument("--epochs", type=int, metavar="N", help="passes over the pictures")
@@ -148,6 +149,7 @@ def _add_plan(commands: _Commands, common: argparse.ArgumentParser) -> None:
     )
     plan.add_argument("--json", action="store_true", help="print the plan as JSON")
     _add_device(plan)
+    _add_processes(plan)
 
 
 def _add_sample(commands: _Commands, common: argparse.ArgumentParser) -> None:
