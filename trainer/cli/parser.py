@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TypeAlias
 
+from trainer.bench.variants import BATCHES
 from trainer.cli.sampling.arguments import add_sample_arguments
 from trainer.contract.cache import BYTES, DEFAULT_BYTES, FOLDER
 from trainer.contract.spec import KINDS
@@ -166,7 +167,7 @@ def _add_bench(commands: _Commands, common: argparse.ArgumentParser) -> None:
         help="shape of the UNet: the toy's or SDXL's own, with random weights (default: sdxl on a GPU, toy on a CPU)",
     )
     bench.add_argument(
-        "--batch", type=_positive, nargs="+", default=[1, 2, 4, 5, 8], metavar="N", help="batch sizes (1 2 4 5 8)"
+        "--batch", type=_positive, nargs="+", default=list(BATCHES), metavar="N", help="batch sizes (1 2 4 5 8)"
     )
     bench.add_argument("--runs", type=_positive, default=10, metavar="N", help="timed steps of each variant (10)")
     bench.add_argument("--json", type=Path, metavar="FILE", help="write the numbers")
