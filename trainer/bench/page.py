@@ -18,7 +18,8 @@ from trainer.bench.variants import fastest
 INTRODUCTION = """# Benchmarks
 
 Written by `python -m trainer bench` (`make bench` on a CPU); each machine and model has a section, which the next run
-there replaces. Ratios within a section were measured in one run; numbers of two sections say nothing about each other.
+there replaces. Ratios within a section were measured in one run, on a CPU step by step in turn, and are medians over
+these turns; numbers of two sections say nothing about each other.
 
 *Plain loop* is diffusers' way: peft's LoRA on attention only, fp32 under autocast on a GPU, AdamW. *Ours, attention
 only* trains the same layers, so its ratio to the plain loop is of speed alone; *ours* trains kohya's set of layers (722
@@ -89,14 +90,15 @@ def section(report: Report) -> str:
 
 def _headlines(rows: Sequence[Row]) -> Iterator[str]:
     """The ratios to the plain loop, first of ours with the same layers, then with kohya's; compiled where faster."""
-    speeds = {(row.batch, row.name): row.images_per_second for row in rows if row.images_per_second}
+    measured = {(row.batch, row.name): row for row in rows if row.turns}
     for batch in sorted({row.batch for row in rows}):
-        plain = [(name, speeds[batch, name]) for name in _PLAIN if (batch, name) in speeds]
+        plain = [measured[batch, name] for name in _PLAIN if (batch, name) in measured]
         for alike in _OURS:
-            ours = max(((speeds[batch, name], name) for name in alike if (batch, name) in speeds), default=None)
+            ours = [measured[batch, name] for name in alike if (batch, name) in measured]
             if ours and plain:
-                ratios = " and ".join(f"{ours[0] / speed:.2f} x the {name}" for name, speed in plain)
-                yield f"- batch {batch}: {ours[1]}: {ratios}"
+                best = min(ours, key=lambda row: row.seconds_per_step)
+                ratios = " and ".join(f"{row.times(best):.2f} x the {row.name}" for row in plain)
+                yield f"- batch {batch}: {best.name}: {ratios}"
 
 
 _PLAIN = ("plain loop", "plain loop, checkpointing")
@@ -121,15 +123,15 @@ def _steps(rows: Sequence[Row]) -> Iterator[str]:
 def _options(rows: Sequence[Row], *, on_gpu: bool) -> Iterator[str]:
     """Steps with one option switched, as multiples of the fastest step of the same batch size."""
     name = fastest(on_gpu=on_gpu)
-    for base in (row for row in rows if row.name == name and row.seconds_per_step):
+    for base in (row for row in rows if row.name == name and row.turns):
         switched = [row for row in rows if row.option and row.batch == base.batch]
         if not switched:
             continue
         yield from (f"| one option switched, batch {base.batch} | s/step | x |", "|---|---|---|")
         yield f"| {name} | {base.seconds_per_step:.3g} | 1 |"
         for row in switched:
-            times = f"{row.seconds_per_step:.3g} | {row.seconds_per_step / base.seconds_per_step:.2f}"
-            yield f"| {row.option} | {f'{row.failed} |' if row.failed else times} |"
+            measured = f"{row.seconds_per_step:.3g} | {row.times(base):.2f}" if row.turns else f"{row.failed} |"
+            yield f"| {row.option} | {measured} |"
         yield ""
 
 

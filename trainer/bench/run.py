@@ -24,7 +24,7 @@ from trainer.machine import describe
 from trainer.model.device import prepare_device, release_cached
 from trainer.toy.assets import base_folder
 
-JOB_STEPS = 8
+JOB_STEPS = 6
 """Steps of a whole job, for each timed step of a variant."""
 
 

@@ -68,6 +68,14 @@ class Row:
     """Why there are no numbers."""
     option: str = ""
     """See `Variant`."""
+    turns: tuple[float, ...] = ()
+    """Seconds of each timed step; variants that were measured together took turns."""
+
+    def times(self, other: Row) -> float:
+        """How many times as long as the other's its steps took: the median over the turns, which a busy machine moves
+        far less than it moves either's time.
+        """
+        return statistics.median(own / its for own, its in zip(self.turns, other.turns, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +112,7 @@ def measure(together: Sequence[Variant], subject: Subject, flops: Flops, rate: f
             took = seconds(one.step, subject.device)
             taken.extend([took] * (number >= WARM_UP))
     peak = torch.cuda.max_memory_allocated(subject.device) if subject.device.type == "cuda" else 0
-    rows = [_row(one, statistics.median(taken), flops, rate, peak) for one, taken in zip(ready, times, strict=False)]
+    rows = [_row(one, tuple(taken), flops, rate, peak) for one, taken in zip(ready, times, strict=False)]
     return rows + failed
 
 
@@ -116,8 +124,8 @@ def _begin(variant: Variant, subject: Subject) -> Ready:
     return Ready(variant, step, planned, time.perf_counter() - begun)
 
 
-def _row(ready: Ready, taken: float, flops: Flops, rate: float, peak: int) -> Row:
-    batch = ready.variant.batch
+def _row(ready: Ready, turns: tuple[float, ...], flops: Flops, rate: float, peak: int) -> Row:
+    batch, taken = ready.variant.batch, statistics.median(turns)
     achieved = batch * (flops.attention if ready.variant.trains_attention else flops.ours) / taken
     return Row(
         name=ready.variant.name,
@@ -130,6 +138,7 @@ def _row(ready: Ready, taken: float, flops: Flops, rate: float, peak: int) -> Ro
         planned_bytes=ready.planned_bytes,
         first_step_seconds=ready.first_step_seconds,
         option=ready.variant.option,
+        turns=turns,
     )
 
 
