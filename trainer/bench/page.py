@@ -13,15 +13,18 @@ from typing import Any
 from trainer.bench.costs import Figure
 from trainer.bench.profiling import Cost
 from trainer.bench.steps import Row
+from trainer.bench.variants import fastest
 
 INTRODUCTION = """# Benchmarks
 
 Written by `python -m trainer bench` (`make bench` on a CPU); each machine and model has a section, which the next run
-there replaces. Ratios within a section were measured in one run; numbers of two sections say nothing about each other.
+there replaces. Ratios within a section were measured in one run, on a CPU step by step in turn, and are medians over
+these turns; numbers of two sections say nothing about each other.
 
-*Plain loop* is diffusers' way: peft's LoRA on attention only, fp32 under autocast on a GPU, AdamW. *Ours* trains
-kohya's set of layers (722 of SDXL). Recomputed blocks do not count as work, so checkpointing lowers TFLOP/s.
-*Share* is of the rate at which the same device multiplies large matrices in the same number format.
+*Plain loop* is diffusers' way: peft's LoRA on attention only, fp32 under autocast on a GPU, AdamW. *Ours, attention
+only* trains the same layers, so its ratio to the plain loop is of speed alone; *ours* trains kohya's set of layers (722
+of SDXL), which is more work. Recomputed blocks do not count as work, so checkpointing lowers TFLOP/s. *Share* is of the
+rate at which the same device multiplies large matrices in the same number format.
 """
 _PACKAGES = ("torch", "diffusers", "peft", "transformers", "accelerate")
 
@@ -78,6 +81,7 @@ def section(report: Report) -> str:
             f"A picture's step: {report.flops_of_a_picture / 1e12:.3g} TFLOP.",
             "",
             *_steps(report.rows),
+            *_options(report.rows, on_gpu=not report.threads),
             *_figures(report.figures),
             *_profiles(report.profiles),
         ]
@@ -85,23 +89,20 @@ def section(report: Report) -> str:
 
 
 def _headlines(rows: Sequence[Row]) -> Iterator[str]:
-    """The ratios to the plain loop."""
-    speeds = {(row.name, row.batch): row.images_per_second for row in rows if row.images_per_second}
+    """The ratios to the plain loop, first of ours with the same layers, then with kohya's; compiled where faster."""
+    measured = {(row.batch, row.name): row for row in rows if row.turns}
     for batch in sorted({row.batch for row in rows}):
-        ours = [(speed, name) for (name, size), speed in speeds.items() if size == batch and name in _FULL_SPEED]
-        if not ours:
-            continue
-        speed, name = max(ours)
-        ratios = [
-            f"{speed / speeds[plain, batch]:.2f} x the {plain}"
-            for plain in ("plain loop", "plain loop, checkpointing")
-            if (plain, batch) in speeds
-        ]
-        if ratios:
-            yield f"- batch {batch}: {name} is {' and '.join(ratios)}"
+        plain = [measured[batch, name] for name in _PLAIN if (batch, name) in measured]
+        for alike in _OURS:
+            ours = [measured[batch, name] for name in alike if (batch, name) in measured]
+            if ours and plain:
+                best = min(ours, key=lambda row: row.seconds_per_step)
+                ratios = " and ".join(f"{row.times(best):.2f} x the {row.name}" for row in plain)
+                yield f"- batch {batch}: {best.name}: {ratios}"
 
 
-_FULL_SPEED = ("ours", "ours, compiled")
+_PLAIN = ("plain loop", "plain loop, checkpointing")
+_OURS = (("ours, attention only", "ours, attention only, compiled"), ("ours", "ours, compiled"))
 
 
 def _steps(rows: Sequence[Row]) -> Iterator[str]:
@@ -117,6 +118,21 @@ def _steps(rows: Sequence[Row]) -> Iterator[str]:
             f" | {row.first_step_seconds:.1f} s |"
         )
     yield ""
+
+
+def _options(rows: Sequence[Row], *, on_gpu: bool) -> Iterator[str]:
+    """Steps with one option switched, as multiples of the fastest step of the same batch size."""
+    name = fastest(on_gpu=on_gpu)
+    for base in (row for row in rows if row.name == name and row.turns):
+        switched = [row for row in rows if row.option and row.batch == base.batch]
+        if not switched:
+            continue
+        yield from (f"| one option switched, batch {base.batch} | s/step | x |", "|---|---|---|")
+        yield f"| {name} | {base.seconds_per_step:.3g} | 1 |"
+        for row in switched:
+            measured = f"{row.seconds_per_step:.3g} | {row.times(base):.2f}" if row.turns else f"{row.failed} |"
+            yield f"| {row.option} | {measured} |"
+        yield ""
 
 
 def _figures(figures: Sequence[Figure]) -> Iterator[str]:

@@ -16,14 +16,15 @@ from tqdm import tqdm
 from trainer.bench.costs import Figure, caching, whole_jobs
 from trainer.bench.page import Report, versions
 from trainer.bench.profiling import Cost, largest_costs
-from trainer.bench.steps import ABOUT, Flops, Row, Variant, make_step, measure, variants
+from trainer.bench.steps import Flops, Row, make_step, measure
 from trainer.bench.subject import Subject
 from trainer.bench.timing import matmul_rate
+from trainer.bench.variants import ABOUT, Variant, variants
 from trainer.machine import describe
 from trainer.model.device import prepare_device, release_cached
 from trainer.toy.assets import base_folder
 
-JOB_STEPS = 8
+JOB_STEPS = 6
 """Steps of a whole job, for each timed step of a variant."""
 
 
@@ -72,9 +73,9 @@ def _of_jobs(subject: Subject, work: Path, steps: int) -> list[Figure]:
 
 
 def _profiles(subject: Subject, batch: int) -> dict[str, list[Cost]]:
-    """The plain loop's largest costs and ours."""
+    """Largest costs of the plain loop, of ours with the same layers, and of ours with kohya's."""
     profiles: dict[str, list[Cost]] = {}
-    for variant in (Variant("plain loop", batch, {"checkpointing": False}, is_plain=True), Variant("ours", batch)):
+    for variant in (one for one in variants([batch], on_gpu=False, about=0) if not one.settings.get("checkpointing")):
         gc.collect()
         release_cached(subject.device)
         profiles[f"{variant.name}, batch {batch}"] = largest_costs(make_step(variant, subject)[0], subject.device)

@@ -1,12 +1,12 @@
-"""Training steps: ours with its options on and off, and the plain loop, at several batch sizes."""
+"""Training steps, timed: the variants of one batch size in turn."""
 
 from __future__ import annotations
 
 import gc
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,34 +14,22 @@ import torch
 from trainer.bench.plain import PlainLoop
 from trainer.bench.subject import Subject
 from trainer.bench.timing import seconds, wait_for
+from trainer.bench.uncached import encoding
+from trainer.bench.variants import Variant
+from trainer.contract.config import TrainConfig
 from trainer.errors import DoesNotFit, OutOfMemory
 from trainer.model.device import prepare_device, release_cached
 from trainer.model.lora import attach_lora
+from trainer.planning.choose import by_price
 from trainer.planning.room import room_of_card
 from trainer.planning.simulate import simulate
 from trainer.planning.way import Way, Ways
 from trainer.training.learner import Learner
 from trainer.training.tuning import kinds_of, tune
 
-BATCHES = (1, 2, 4, 5, 8)
-ABOUT = 5
-"""The batch size at which options are switched one by one: the classic method's."""
 WARM_UP = 2
 """Steps of each variant that are not timed."""
 Step = Callable[[], object]
-
-
-@dataclass(frozen=True, slots=True)
-class Variant:
-    """One way to train that is measured."""
-
-    name: str
-    batch: int
-    settings: dict[str, Any] = field(default_factory=dict)
-    """Of ours; of the plain loop only whether it recomputes."""
-    is_plain: bool = False
-    card: str = ""
-    """Ours as it is planned for a card of this size, e.g. `24GB`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +37,8 @@ class Flops:
     """Floating-point operations of one picture's step."""
 
     ours: float
-    plain: float
-    """Of the plain loop, whose LoRA has fewer layers."""
+    attention: float
+    """Of a LoRA on attention only, as the plain loop's is."""
 
     @classmethod
     def of(cls, subject: Subject) -> Flops:
@@ -78,21 +66,16 @@ class Row:
     """From nothing on the device to the end of the first step, compiling included."""
     failed: str = ""
     """Why there are no numbers."""
+    option: str = ""
+    """See `Variant`."""
+    turns: tuple[float, ...] = ()
+    """Seconds of each timed step; variants that were measured together took turns."""
 
-
-def variants(batches: Sequence[int], *, on_gpu: bool, about: int = ABOUT) -> Iterator[Variant]:
-    """Everything to measure; options one by one at the batch size `about`."""
-    for batch in batches:
-        yield Variant("plain loop", batch, {"checkpointing": False}, is_plain=True)
-        yield Variant("plain loop, checkpointing", batch, {"checkpointing": True}, is_plain=True)
-        yield Variant("ours", batch)
-        if on_gpu:
-            yield Variant("ours, compiled", batch, {"compile": "on"})
-        if batch == about:
-            yield Variant("ours, checkpointing", batch, {"gradient_checkpointing": "full"})
-            yield Variant("ours, preservation", batch, {"preservation_weight": 1.0})
-        if on_gpu and batch in (1, about):
-            yield from (Variant(f"ours, planned for {card}", batch, card=card) for card in ("12GB", "24GB"))
+    def times(self, other: Row) -> float:
+        """How many times as long as the other's its steps took: the median over the turns, which a busy machine moves
+        far less than it moves either's time.
+        """
+        return statistics.median(own / its for own, its in zip(self.turns, other.turns, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,13 +106,13 @@ def measure(together: Sequence[Variant], subject: Subject, flops: Flops, rate: f
             ready.append(_begin(variant, subject))
         except (torch.OutOfMemoryError, OutOfMemory, DoesNotFit) as error:
             reason = str(error) if isinstance(error, DoesNotFit) else "out of memory"
-            failed.append(Row(variant.name, variant.batch, failed=reason))
+            failed.append(Row(variant.name, variant.batch, failed=reason, option=variant.option))
     for number in range(WARM_UP + runs):
         for one, taken in zip(ready, times, strict=False):
             took = seconds(one.step, subject.device)
             taken.extend([took] * (number >= WARM_UP))
     peak = torch.cuda.max_memory_allocated(subject.device) if subject.device.type == "cuda" else 0
-    rows = [_row(one, statistics.median(taken), flops, rate, peak) for one, taken in zip(ready, times, strict=False)]
+    rows = [_row(one, tuple(taken), flops, rate, peak) for one, taken in zip(ready, times, strict=False)]
     return rows + failed
 
 
@@ -141,9 +124,9 @@ def _begin(variant: Variant, subject: Subject) -> Ready:
     return Ready(variant, step, planned, time.perf_counter() - begun)
 
 
-def _row(ready: Ready, taken: float, flops: Flops, rate: float, peak: int) -> Row:
-    batch = ready.variant.batch
-    achieved = batch * (flops.plain if ready.variant.is_plain else flops.ours) / taken
+def _row(ready: Ready, turns: tuple[float, ...], flops: Flops, rate: float, peak: int) -> Row:
+    batch, taken = ready.variant.batch, statistics.median(turns)
+    achieved = batch * (flops.attention if ready.variant.trains_attention else flops.ours) / taken
     return Row(
         name=ready.variant.name,
         batch=batch,
@@ -154,6 +137,8 @@ def _row(ready: Ready, taken: float, flops: Flops, rate: float, peak: int) -> Ro
         peak_bytes=peak,
         planned_bytes=ready.planned_bytes,
         first_step_seconds=ready.first_step_seconds,
+        option=ready.variant.option,
+        turns=turns,
     )
 
 
@@ -169,25 +154,49 @@ def make_step(variant: Variant, subject: Subject) -> tuple[Step, int]:
         seen = subject.pictures(config, variant.batch).batch(range(variant.batch), 1, 0)
         return lambda: loop.step(seen), 0
     ways, planned, settings = Ways(), 0, variant.settings
+    config = subject.config(batch_size=variant.batch, **settings)
     if variant.card:
-        settings = {**settings, "gradient_checkpointing": "auto"}
-        plan = subject.plan(subject.config(batch_size=variant.batch, **settings), room_of_card(variant.card))
+        config = config.with_overrides({"gradient_checkpointing": "auto"})
+        plan = subject.plan(config, room_of_card(variant.card))
         ways, planned = plan.ways, int(plan.training)
-    learner = make_learner(subject, ways, batch_size=variant.batch, **settings)
-    return lambda: learner.step([tuple(range(variant.batch))], 1, 1.0), planned
+    elif variant.recomputed:
+        ways = Ways(Way(0, _cheapest(variant.recomputed, subject, config)), is_planned=True)
+    learner = make_learner(subject, config, ways, keeps_layout=variant.without == "layout")
+    if variant.without == "fused optimizer":
+        for group in learner.optimizer.param_groups:
+            group["fused"] = None  # torch's own choice then, which is the plain loop's
+    encode = encoding(subject, config) if variant.without == "cache" else lambda: None
+
+    def step() -> None:
+        encode()
+        learner.step([tuple(range(variant.batch))], 1, 1.0)
+
+    return step, planned
 
 
-def make_learner(subject: Subject, ways: Ways | None = None, **settings: Any) -> Learner:
-    """A learner over a fresh base, tuned as a job's is."""
-    config = subject.config(**settings)
-    ways = ways or Ways(Way())
+def make_learner(
+    subject: Subject,
+    config: TrainConfig,
+    ways: Ways = Ways(),  # noqa: B008 - frozen
+    *,
+    keeps_layout: bool = False,
+) -> Learner:
+    """A learner over a fresh base, tuned as a job's is, but for its layout where that is to be kept."""
     prepare_device(subject.device)
     base = subject.base()
     data = subject.pictures(config, config.batch_size)
     kinds = kinds_of([tuple(range(config.batch_size))], data.buckets, ways.now)
     tune(base.unet, kinds, config, subject.device, steps=0)
+    if keeps_layout:
+        base.unet.to(memory_format=torch.contiguous_format)
     weights = attach_lora(base, config, 0, dtype=subject.numbers.lora)
     return Learner(base, weights, data, config, subject.numbers, ways=ways)
+
+
+def _cheapest(share: float, subject: Subject, config: TrainConfig) -> frozenset[str]:
+    """This share of the units, by the work of recomputing a byte of what they free."""
+    order = by_price(simulate(subject.architecture, config, subject.numbers).rows(config.batch_size))
+    return frozenset(order[: round(share * len(order))])
 
 
 def flops_of_a_picture(subject: Subject, **settings: Any) -> float:

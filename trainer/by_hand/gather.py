@@ -138,7 +138,7 @@ def _gather_one(
             shown = upright(image)
             mask = masks.of(one.path, shown, opener_formats) if masks is not None else None
             data = _encode(_plain(shown, image.info.get("icc_profile")), lossless)
-        caption = _caption_beside(one.path, one.caption_extension) or one.caption
+        caption = caption_beside(one.path, one.caption_extension) or one.caption
     except BadMask as problem:
         return Refused(one.path, str(problem))
     except UnidentifiedImageError:
@@ -198,7 +198,7 @@ def _encode(image: Image.Image, lossless: bool) -> bytes:
     return out.getvalue()
 
 
-def _caption_beside(picture: Path, extension: str) -> str:
+def caption_beside(picture: Path, extension: str) -> str:
     """Text of the file beside a picture, lines joined; empty when there is none."""
     try:
         text = picture.with_name(picture.stem + extension).read_text("utf-8-sig", "replace")

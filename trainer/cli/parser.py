@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TypeAlias
 
+from trainer.bench.variants import BATCHES
 from trainer.cli.sampling.arguments import add_sample_arguments
 from trainer.contract.cache import BYTES, DEFAULT_BYTES, FOLDER
 from trainer.contract.spec import KINDS
@@ -135,6 +136,7 @@ def _add_plan(commands: _Commands, common: argparse.ArgumentParser) -> None:
     plan.add_argument("--images", type=Path, metavar="DIR", help="instead: a folder of pictures, as for train")
     plan.add_argument("--pictures", type=_positive, metavar="N", help="instead: so many pictures")
     plan.add_argument("--base", help="SDXL model: a diffusers folder, a .safetensors file, or a hub id")
+    plan.add_argument("--vae", default="", help="another VAE than the base's, as for train")
     plan.add_argument("--preset", help="name or file of the settings (default: as --kind)")
     plan.add_argument("--kind", choices=KINDS, default="person", help="what the pictures show (default: person)")
     plan.add_argument("--epochs", type=int, metavar="N", help="passes over the pictures")
@@ -148,6 +150,7 @@ def _add_plan(commands: _Commands, common: argparse.ArgumentParser) -> None:
     )
     plan.add_argument("--json", action="store_true", help="print the plan as JSON")
     _add_device(plan)
+    _add_processes(plan)
 
 
 def _add_sample(commands: _Commands, common: argparse.ArgumentParser) -> None:
@@ -164,7 +167,7 @@ def _add_bench(commands: _Commands, common: argparse.ArgumentParser) -> None:
         help="shape of the UNet: the toy's or SDXL's own, with random weights (default: sdxl on a GPU, toy on a CPU)",
     )
     bench.add_argument(
-        "--batch", type=_positive, nargs="+", default=[1, 2, 4, 5, 8], metavar="N", help="batch sizes (1 2 4 5 8)"
+        "--batch", type=_positive, nargs="+", default=list(BATCHES), metavar="N", help="batch sizes (1 2 4 5 8)"
     )
     bench.add_argument("--runs", type=_positive, default=10, metavar="N", help="timed steps of each variant (10)")
     bench.add_argument("--json", type=Path, metavar="FILE", help="write the numbers")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainer.by_hand.gather import find
+from trainer.by_hand.gather import caption_beside, find
 from trainer.cli.run import hush_libraries
 from trainer.cli.train import settings_of
 from trainer.contract.config import TrainConfig
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 _CAPTION = "x" * 200
 """Stands for the captions where there are none yet: one of 200 letters."""
+_NAMES = "x" * 30
+"""Stands for the trigger word and the class word, which a job puts in front of each caption."""
 
 
 def command(args: argparse.Namespace, say: Callable[[str], None]) -> Exit:
@@ -48,6 +50,7 @@ class _Asked:
     """What is to be planned."""
 
     base: str
+    vae: str
     config: TrainConfig
     pictures: tuple[PictureSpec, ...]
     per_epoch: int
@@ -61,23 +64,37 @@ def _asked(args: argparse.Namespace) -> _Asked:
     if args.job is not None:
         job = JobFolder(args.job.absolute())
         spec = job.spec()
-        return _Asked(spec.base, spec.config, spec.pictures, spec.images_per_epoch, job.path)
+        return _Asked(spec.base, spec.vae, spec.config, spec.pictures, spec.images_per_epoch, job.path)
     if args.base is None or (args.pictures is None) == (args.images is None):
         raise InvalidJob("give a JOB_FOLDER, or --base with either --images DIR or --pictures N")
-    repeats = [one.repeats for one in find(args.images)] if args.images else [1] * args.pictures
-    if not repeats:
-        raise InvalidJob(f"there is no picture in the folder {args.images}; put JPEG, PNG or WEBP pictures into it")
+    shown = _shown_in(args.images) if args.images else [(_CAPTION, 1)] * args.pictures
     config = find_preset(args.preset or PRESET_OF[args.kind]).config.with_overrides(settings_of(args))
     pictures = tuple(
-        PictureSpec(file=f"{number:064x}.png", caption=_CAPTION, repeats=times) for number, times in enumerate(repeats)
+        PictureSpec(file=f"{number:064x}.png", caption=caption, repeats=repeats)
+        for number, (caption, repeats) in enumerate(shown)
     )
     held = held_back(pictures, config.validation_share, config.seed)
-    return _Asked(args.base, config, pictures, sum(repeats_in_epoch(pictures, held)), Path.cwd())
+    return _Asked(args.base, args.vae, config, pictures, sum(repeats_in_epoch(pictures, held)), Path.cwd())
+
+
+def _shown_in(folder: Path) -> list[tuple[str, int]]:
+    """Caption and repeats of each picture in a folder: texts as long as its longest caption are what the UNet reads.
+
+    Raises InvalidJob.
+    """
+    found = find(folder)
+    if not found:
+        raise InvalidJob(f"there is no picture in the folder {folder}; put JPEG, PNG or WEBP pictures into it")
+    try:
+        captions = [caption_beside(one.path, one.caption_extension) or one.caption for one in found]
+    except OSError as error:
+        raise InvalidJob(f"cannot read a caption in the folder {folder}: {error.strerror or error}") from error
+    return [(f"{_NAMES}, {caption}", one.repeats) for caption, one in zip(captions, found, strict=True)]
 
 
 def _planned(args: argparse.Namespace, asked: _Asked) -> tuple[Plan, Times | None]:
     """The plan, and what its parts take where they are tried out. Raises DoesNotFit."""
-    from trainer.model.device import pick_device, pick_numbers
+    from trainer.model.device import pick_devices, pick_numbers
     from trainer.planning.architecture import read_architecture
     from trainer.planning.disk import check_disk
     from trainer.planning.memory import Load
@@ -85,13 +102,13 @@ def _planned(args: argparse.Namespace, asked: _Asked) -> tuple[Plan, Times | Non
     from trainer.planning.room import numbers_of_card, room_of, room_of_card
     from trainer.planning.trial import try_out
 
-    base, config = read_architecture(asked.base), asked.config
-    load = Load.of(asked.pictures, asked.per_epoch, config)
+    base, config, processes = read_architecture(asked.base, asked.vae), asked.config, args.processes
+    load = Load.of(asked.pictures, asked.per_epoch, config, processes)
     if args.memory:
         return make_plan(base, load, numbers_of_card(config.precision), room_of_card(args.memory)), None
-    device = pick_device(args.device)
+    device = pick_devices(args.device, processes)[0]
     numbers = pick_numbers(config.precision, device)
-    plan = make_plan(base, load, numbers, room_of(device))
+    plan = make_plan(base, load, numbers, room_of(device, processes))
     check_disk(plan.disk(asked.per_epoch), shutil.disk_usage(asked.folder).free)
     steps = estimate(asked.per_epoch, config).steps
     return plan, try_out(base, load, numbers, device, plan.ways, steps) if args.trial else None

@@ -15,6 +15,8 @@ HALF_SPEED_ROWS = 0.8
 
 From published times of one card and several batch sizes: an RTX 3090 takes 1.23 s a picture at batch 1 and 0.74 at 4, a
 4090 0.47 at 6 and 0.44 at 7 (bmaltais/kohya_ss#1288). It only weighs ways against each other, it predicts no time.
+With 3.0 in its place SDXL is planned alike for batches up to 5 on cards of 12 to 48 GB; with 0.4 pictures go through
+one or a few at a time on cards of 20 to 40 GB, where now blocks are recomputed.
 """
 
 
@@ -51,11 +53,11 @@ class Chooser:
 
     def cost(self, way: Way) -> float:
         """What a step costs, in multiplications and additions of a card that is fully used."""
-        config, load = self.load.config, self.load
+        load = self.load
         passes = way.passes(load.pictures)
         rows = (load.pictures + load.again) / passes
         work = self.flops(way)
-        return work * (rows + HALF_SPEED_ROWS) / rows * config.gradient_accumulation
+        return work * (rows + HALF_SPEED_ROWS) / rows * load.batches
 
     def flops(self, way: Way) -> float:
         """Multiplications and additions for one batch: both passes, what is recomputed, and the base as a teacher."""

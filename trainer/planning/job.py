@@ -26,7 +26,7 @@ def plan_job(
     None where the base's configs cannot be read: loading it says why. Raises DoesNotFit.
     """
     try:
-        base = read_architecture(spec.base)
+        base = read_architecture(spec.base, spec.vae)
     except BadBase:
         return None
     return plan_on(spec, config, base, device, processes, free_disk=shutil.disk_usage(folder).free, goes_on=goes_on)

@@ -49,6 +49,13 @@ class Load:
     chunks: int
     """Of 75 tokens, in the longest caption."""
     config: TrainConfig
+    processes: int = 1
+    """That share every step."""
+
+    @property
+    def batches(self) -> int:
+        """Forward and backward passes of a step, where each batch goes through the UNet together."""
+        return math.ceil(self.config.gradient_accumulation / self.processes)
 
     @classmethod
     def of(cls, pictures: tuple[PictureSpec, ...], per_epoch: int, config: TrainConfig, processes: int = 1) -> Load:
@@ -59,7 +66,14 @@ class Load:
         chunks = min(int(config.caption_tokens) // CHUNK, math.ceil(longest / _LETTERS / CHUNK))
         # The share is cut from the whole step, so a batch of it may be one process's alone.
         own = min(batch, math.ceil(batch * config.gradient_accumulation / processes))
-        return cls(pictures=own, again=min(again, own), images=len(pictures), chunks=max(1, chunks), config=config)
+        return cls(
+            pictures=own,
+            again=min(again, own),
+            images=len(pictures),
+            chunks=max(1, chunks),
+            config=config,
+            processes=processes,
+        )
 
     def with_config(self, config: TrainConfig) -> Load:
         """The same load under other settings that leave the batch alone."""

@@ -52,7 +52,7 @@ class Plan:
     units: int
     """Units that could be recomputed."""
     flops: float
-    """Multiplications and additions of a step."""
+    """Multiplications and additions of a step, of each process's own."""
 
     @property
     def peak(self) -> float:
@@ -93,7 +93,7 @@ def make_plan(base: Architecture, load: Load, numbers: Numbers, room: Room, *, s
         encoding=encoding,
         sampling=sampling,
         units=len(simulation.one.saved),
-        flops=chooser.flops(way) * load.config.gradient_accumulation,
+        flops=chooser.flops(way) * load.batches,
     )
 
 

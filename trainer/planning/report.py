@@ -20,6 +20,7 @@ def facts(plan: Plan, per_epoch: int, times: Times | None) -> dict[str, Any]:
     held, way, disk = plan.held, plan.ways.now, plan.disk(per_epoch)
     return {
         "device": plan.room.device,
+        "processes": plan.load.processes,
         "memory": {
             "base": round(held.base),
             "lora_and_optimizer": round(held.lora + held.optimizer),
@@ -60,18 +61,19 @@ def lines(found: dict[str, Any]) -> list[str]:
     memory = found["memory"]
     free, parts = memory["free"], [(name, size) for name, size in memory.items() if name != "free"]
     used = sum(size for _, size in parts)
-    told = [f"Memory: {gigabytes(used)} of {gigabytes(free)} free"]
+    each = f" in each of {found['processes']} processes" if found["processes"] > 1 else ""
+    told = [f"Memory{each}: {gigabytes(used)} of {gigabytes(free)} free"]
     told += [f"{name.replace('_', ' '):<18} {_bar(size, free)} {gigabytes(size)}" for name, size in parts]
     others = ", ".join(f"{phase} {gigabytes(found['phases'][phase])}" for phase in ("encoding", "sampling"))
-    told += [f"Beside training: {others}", _way(found)]
+    told += [f"Beside training: {others}", _way(found, each)]
     told.append(
         f"Work: {found['steps']} steps in {found['epochs']} epochs, {found['flops_per_step'] / 1e12:.3g} TFLOP a step, "
-        f"{found['flops'] / 1e15:.3g} PFLOP in all"
+        f"{found['flops'] / 1e15:.3g} PFLOP in all{each}"
     )
     if found["times"] is not None:
         told.append(
             f"Time: {found['times']['step']:.2f} s a step, {duration(found['seconds'])} for all with pictures and "
-            "samples; loading the base comes on top"
+            f"samples; loading the base comes on top{', and what the processes wait for each other' if each else ''}"
         )
     disk = found["disk"]
     told.append(
@@ -81,10 +83,12 @@ def lines(found: dict[str, Any]) -> list[str]:
     return told
 
 
-def _way(found: dict[str, Any]) -> str:
-    """How a step is done, and why."""
+def _way(found: dict[str, Any], each: str) -> str:
+    """How a step is done, and why; `each` says in which processes."""
     batch, most, recomputed = found["batch"], found["most_pictures"], len(found["recomputed"])
-    together = f"{most} of {batch} pictures at a time" if most < batch else f"all {batch} pictures of a batch at once"
+    pictures = "picture" if batch == 1 else "pictures"
+    whole = f"{batch} {pictures}{each} at once" if each else f"all {batch} pictures of a batch at once"
+    together = f"{most} of {batch} pictures at a time{each}" if most < batch else whole
     if recomputed:
         return f"A step: {together}, {recomputed} of {found['blocks']} blocks recomputed: more does not fit"
     return f"A step: {together}, nothing recomputed"

@@ -110,7 +110,12 @@ class Simulation:
 
 
 def simulate(base: Architecture, config: TrainConfig, numbers: Numbers, chunks: int = 1) -> Simulation:
-    """What the job's UNet takes, at its resolution squared and with texts of so many chunks."""
+    """What the job's UNet takes, at its resolution squared and with texts of so many chunks.
+
+    Uncompiled: a compiled block holds about 15 % less for its backward pass, since it computes its feed-forward's gelu
+    once more, so what is said of compiled runs is too much, never too little: measured on a CPU, 11 % with two blocks
+    in a transformer and 14 % with eight. Where the compiler fails or gives up, a run is uncompiled after all.
+    """
     return _simulate(base, _that_matters(config), numbers, chunks)
 
 

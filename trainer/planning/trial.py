@@ -33,7 +33,7 @@ class Times:
     """Seconds of a training's parts."""
 
     step: float
-    """An optimizer step."""
+    """An optimizer step; of several processes each one's own part, before they meet."""
     denoising: float
     """One denoising step of the samples that are drawn at once."""
     decoding: float
@@ -80,7 +80,7 @@ def try_step(
     with torch.random.fork_rng(devices=[]), device_errors(load.pictures):
         torch.manual_seed(0)
         learner = _learner(base, load, numbers, device, ways, steps)
-        batches = [tuple(range(load.pictures))] * load.config.gradient_accumulation
+        batches = [tuple(range(load.pictures))] * load.batches
         return _median(lambda: learner.step(batches, 1, 1.0), device)
 
 

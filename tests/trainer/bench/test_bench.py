@@ -1,24 +1,36 @@
 """The bench: what it measures is what it says, and its page keeps other machines' sections."""
 
+import inspect
 import json
+import statistics
 from types import SimpleNamespace
 
 import pytest
 import torch
+from diffusers import AutoencoderKL
 
 from trainer.__main__ import main
 from trainer.bench import steps, timing, whole
 from trainer.bench.page import Report, updated
 from trainer.bench.plain import PlainLoop
-from trainer.bench.steps import Flops, Row, Variant, flops_of_a_picture, measure, variants
+from trainer.bench.steps import Flops, Row, flops_of_a_picture, make_step, measure
 from trainer.bench.subject import Subject
+from trainer.bench.variants import Variant, fastest, variants
 from trainer.contract.estimates import estimate
 from trainer.contract.spec import PictureSpec
+from trainer.model.checkpointing import units
+from trainer.model.lora import attach_lora
 from trainer.planning.memory import Load
 from trainer.planning.trial import Times
 
 CPU = torch.device("cpu")
 TOY = Subject("toy", CPU)
+
+
+def row(name, batch, *turns, **more):
+    """A variant whose steps took these times."""
+    taken = statistics.median(turns)
+    return Row(name, batch, taken, batch / taken, turns=turns, **more)
 
 
 def report(device="a card", **changes):
@@ -31,7 +43,7 @@ def report(device="a card", **changes):
         "versions": {"torch": "2"},
         "matmul_tflops": 700.0,
         "flops_of_a_picture": 15e12,
-        "rows": [Row("plain loop", 5, 1.0, 5.0), Row("ours", 5, 0.5, 10.0), Row("ours", 8, failed="out of memory")],
+        "rows": [row("plain loop", 5, 1.0), row("ours", 5, 0.5), Row("ours", 8, failed="out of memory")],
     }
     return Report(**{**values, **changes})
 
@@ -44,17 +56,45 @@ def test_a_page_keeps_other_machines_and_replaces_its_own():
     assert "2026-12-01" in again
     assert again.index("a card") < again.index("another card")
     assert updated(again, report(day="2026-12-01")) == again
-    assert "- batch 5: ours is 2.00 x the plain loop" in page
     assert "| ours | 8 | out of memory |" in page
 
 
+def test_the_headline_compares_the_same_layers_first():
+    rows = [
+        row("plain loop", 5, 1.0, 3.0, 1.0),
+        row("plain loop, checkpointing", 5, 2.0, 6.0, 2.0),
+        row("ours, attention only", 5, 0.8, 2.4, 8.0),  # the whole machine slowed in one turn, it alone in another
+        row("ours", 5, 1.6, 4.8, 1.6),
+        row("ours, compiled", 5, 1.0, 3.0, 1.0),
+        row("ours", 8, 1.0),
+        Row("plain loop", 8, failed="out of memory"),
+    ]
+    told = [line for line in updated("", report(rows=rows)).splitlines() if line.startswith("- ")]
+    assert told == [
+        "- batch 5: ours, attention only: 1.25 x the plain loop and 2.50 x the plain loop, checkpointing",
+        "- batch 5: ours, compiled: 1.00 x the plain loop and 2.00 x the plain loop, checkpointing",
+    ]
+
+
+@pytest.mark.parametrize(("threads", "name"), [(2, "ours"), (0, "ours, compiled")])
+def test_an_options_ratio_is_to_the_fastest_of_the_same_run(threads, name):
+    rows = [row("ours", 2, 0.1), row(name, 5, 0.5), row("ours, a", 5, 1.0, option="a is off")]
+    rows.append(Row("ours, b", 5, failed="out of memory", option="b is on"))
+    page = updated("", report(threads=threads, rows=rows))
+    assert f"| {name} | 0.5 | 1 |" in page
+    assert "| a is off | 1 | 2.00 |" in page
+    assert "| b is on | out of memory | |" in page
+    assert page.count("one option switched") == 1
+
+
 def test_every_variant_is_measured_and_shares_are_of_the_rate():
-    batch = [Variant("plain loop", 2, {"checkpointing": True}, is_plain=True), Variant("ours", 2)]
-    rows = measure(batch, TOY, Flops(ours=1e9, plain=9e8), rate=1e11, runs=1)
-    assert [row.name for row in rows] == ["plain loop", "ours"]
+    attention = Variant("ours, attention only", 2, {"targets": "attention"})
+    batch = [Variant("plain loop", 2, {"checkpointing": True}, is_plain=True), Variant("ours", 2), attention]
+    rows = measure(batch, TOY, Flops(ours=1e9, attention=9e8), rate=1e11, runs=1)
+    assert [row.name for row in rows] == ["plain loop", "ours", "ours, attention only"]
     for row in rows:
         assert row.images_per_second == pytest.approx(2 / row.seconds_per_step)
-        flops = 9e8 if row.name == "plain loop" else 1e9
+        flops = 1e9 if row.name == "ours" else 9e8
         assert row.share == pytest.approx(flops * row.images_per_second / 1e11)
 
 
@@ -69,8 +109,58 @@ def test_what_does_not_fit_is_a_row_that_says_so(monkeypatch):
 
 def test_on_a_gpu_the_compiler_and_plans_for_smaller_cards_are_measured_too():
     names = {variant.name for variant in variants((1, 5), on_gpu=True)}
-    assert names >= {"ours, compiled", "ours, planned for 12GB", "ours, planned for 24GB", "ours, checkpointing"}
-    assert not any("compiled" in variant.name for variant in variants((1, 5), on_gpu=False))
+    assert names >= {"ours, compiled", "ours, planned for 12GB", "ours, planned for 24GB", "ours, preservation"}
+    assert not any("planned" in variant.name for variant in variants((1, 5), on_gpu=False))
+
+
+@pytest.mark.parametrize("on_gpu", [True, False])
+def test_each_option_is_switched_alone_against_the_fastest(on_gpu):
+    measured = list(variants((1, 2), on_gpu=on_gpu, about=2))
+    assert len({(one.name, one.batch) for one in measured}) == len(measured)
+    switched = {one.option: one for one in measured if one.option}
+    assert {one.batch for one in switched.values()} == {2}
+    [best] = [one for one in measured if one.name == fastest(on_gpu=on_gpu) and one.batch == 2]
+    compiling = "blocks not compiled" if on_gpu else "blocks compiled"
+    assert switched.pop(compiling).settings.get("compile") != best.settings.get("compile")
+    for one in switched.values():
+        assert one.settings == best.settings
+        assert bool(one.without) != bool(one.recomputed)
+    assert ("layout left as it is" in switched) == on_gpu
+
+
+def learner_of(step):
+    """The learner that a step of ours is made by."""
+    return inspect.getclosurevars(step).nonlocals["learner"]
+
+
+def test_what_is_switched_off_is_off(monkeypatch):
+    def made(**changes):
+        return make_step(Variant("ours", 2, **changes), TOY)[0]
+
+    assert {group["fused"] for group in learner_of(made()).optimizer.param_groups} == {True}
+    assert {group["fused"] for group in learner_of(made(without="fused optimizer")).optimizer.param_groups} == {None}
+    half, whole = (learner_of(made(recomputed=share)) for share in (0.5, 1.0))
+    assert whole._ways.now.recomputed == set(units(whole.unet))
+    assert len(half._ways.now.recomputed) == round(len(units(half.unet)) / 2)
+    asked = []
+    monkeypatch.setattr(AutoencoderKL, "encode", lambda _, pixels: asked.append(pixels.shape))
+    made(without="cache")()
+    assert asked == [(1, 3, 128, 128)] * 2
+
+
+def test_attention_only_trains_what_the_plain_loop_trains():
+    config = TOY.config(targets="attention")
+    base = TOY.base()
+    PlainLoop(base, config.rank, checkpointing=False)
+    named = base.unet.named_parameters()
+    plain = {f"unet.{name.replace('.default', '')}": one.shape for name, one in named if one.requires_grad}
+    ours = {name: weight.shape for name, weight in attach_lora(TOY.base(), config, 0).items()}
+    assert ours == plain
+    assert 0 < sum(shape.numel() for shape in ours.values()) < sum(map(torch.numel, kohyas_weights()))
+
+
+def kohyas_weights():
+    return attach_lora(TOY.base(), TOY.config(), 0).values()
 
 
 def test_a_pictures_work_is_that_of_sdxl():
@@ -117,16 +207,21 @@ def test_a_wait_for_copies_belongs_to_what_was_lent_since_the_last_one(monkeypat
     assert times.parts == {"state": [10.0, 21.0, 31.0], "checkpoint": [41.0]}
 
 
-def test_the_command_measures_everything_once(tmp_path, capsys):
+def test_the_command_measures_everything_once(tmp_path, capsys, monkeypatch):
+    compiled = []  # the compiler itself, which takes a minute, is tested with the model
+    monkeypatch.setattr("trainer.training.tuning.compile_blocks", lambda unet, _: compiled.append(unet))
     files = ["--json", str(tmp_path / "bench.json"), "--page", str(tmp_path / "BENCHMARKS.md")]
     assert main(["bench", "--model", "toy", "--batch", "2", "--runs", "1", "--device", "cpu", *files]) == 0
     told = json.loads((tmp_path / "bench.json").read_text())
     assert {row["name"] for row in told["rows"]} >= {"plain loop", "plain loop, checkpointing", "ours"}
+    assert len(compiled) == 1
     figures = {figure["name"]: figure["value"] for figure in told["figures"]}
     # With so few steps, none may fall into a time of writing.
     assert all(value > 0 for name, value in figures.items() if "the same while" not in name)
     assert {len(found) for found in told["profiles"].values()} == {5}
     page = (tmp_path / "BENCHMARKS.md").read_text()
     assert page.startswith("# Benchmarks")
+    assert set(told["profiles"]) == {f"{name}, batch 2" for name in ("plain loop", "ours, attention only", "ours")}
     assert "Largest costs of a step, ours, batch 2" in page
+    assert all(f"| {row['option']} |" in page for row in told["rows"] if row["option"])
     assert "whole job's step / bare step" in capsys.readouterr().out

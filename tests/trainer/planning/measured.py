@@ -25,9 +25,13 @@ def main():
     numbers = pick_numbers("fp32", device)
     ways = Ways(Way(asked["most_pictures"], frozenset(asked["recomputed"])), None, True)
     # What torch and the libraries take once, at their first work, is none of the job's.
-    small = config.with_overrides({"resolution": 64, "batch_size": 1})
     trial.RUNS = 1
-    trial.try_step(shape(), load_of(small), numbers, device, Ways())
+    if config.compile == "on":
+        # Nor is what the compiler takes, which is done with these shapes afterwards.
+        trial.try_step(shape(**asked["unet"]), load_of(config), numbers, device, ways)
+    else:
+        small = config.with_overrides({"resolution": 64, "batch_size": 1})
+        trial.try_step(shape(), load_of(small), numbers, device, Ways())
     before = resident()
     Path("/proc/self/clear_refs").write_text("5")
     trial.try_step(shape(**asked["unet"]), load_of(config), numbers, device, ways)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +26,7 @@ CASES = {
     "a third of the blocks recomputed": ({"batch_size": 3, "resolution": 384}, 0, 0.34),
     "all blocks recomputed": ({"batch_size": 4, "resolution": 384}, 0, 1.0),
     "one at a time": ({"batch_size": 3, "resolution": 512}, 1, 0.0),
+    "compiled": ({"batch_size": 3, "resolution": 384, "compile": "on"}, 0, 0.0),
     "some shown once more": ({"batch_size": 2, "resolution": 384, "preservation_weight": 1.0}, 0, 0.0),
 }
 
@@ -56,10 +58,13 @@ def measured(unet, config, way) -> int:
 @pytest.mark.parametrize("case", CASES)
 def test_a_step_takes_what_was_predicted(case):
     settings, most, share = CASES[case]
+    if settings.get("compile") == "on" and shutil.which("g++") is None:
+        pytest.skip("torch's compiler needs one of C++")
     config = TrainConfig.from_mapping({**SETTINGS, **settings})
     unet = {"block_out_channels": [96, 192], "norm_num_groups": 32}
     planned = chooser(unet, config)
     order = by_price(planned.simulation.one)
     way = Way(most, frozenset(order[: round(share * len(order))]))
     predicted, took = planned.need(way), measured(unet, config, way)
-    assert predicted == pytest.approx(took, rel=0.15)  # within 2.2 % on the machine this was written on
+    assert predicted == pytest.approx(took, rel=0.15)
+    # Within 2.2 % on the machine this was written on; compiled, 11 % more was predicted than taken (see `simulate`).

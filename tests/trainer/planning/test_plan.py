@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from tests.trainer.jobs import bodies, open_channel, tiny_job
-from tests.trainer.planning.shapes import load_of, shape
+from tests.trainer.jobs import bodies, draw_pictures, open_channel, tiny_job
+from tests.trainer.planning.shapes import VAE, load_of, shape
 from trainer.__main__ import main
 from trainer.contract.config import TrainConfig
 from trainer.contract.errors import InvalidConfig
@@ -22,7 +22,7 @@ from trainer.planning import room as rooms
 from trainer.planning.architecture import PARTS, Architecture, read_architecture
 from trainer.planning.choose import Chooser
 from trainer.planning.disk import check_disk, disk_of
-from trainer.planning.memory import held_of
+from trainer.planning.memory import held_of, vae_bytes
 from trainer.planning.plan import make_plan
 from trainer.planning.report import lines
 from trainer.planning.room import GIB, Room, room_of, room_of_card
@@ -143,6 +143,35 @@ def test_a_full_disk_is_told_beforehand():
     assert disk_of(one.held, 20, one.load.config, goes_on=True).checkpoints < disk.checkpoints
 
 
+# --- another VAE ------------------------------------------------------------------------------------------------------
+def test_another_vae_is_read_in_place_of_the_bases(tiny_sdxl, tmp_path, monkeypatch):
+    own = read_architecture(str(tiny_sdxl))
+    wide = {**VAE, "block_out_channels": [32, 32, 32, 32]}
+    for folder in ("alone", "whole/vae"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "config.json").write_text(json.dumps(wide))
+        other = read_architecture(str(tiny_sdxl), str(tmp_path / folder.partition("/")[0]))
+        assert other.config("vae") == wide
+        assert replace(other, vae=own.vae) == own
+    assert vae_bytes(other, 64, "encode") > vae_bytes(own, 64, "encode")
+
+    def download(hub_id, file):
+        if file == "config.json":
+            raise FileNotFoundError
+        return tmp_path / "whole" / file
+
+    monkeypatch.setattr("trainer.planning.architecture.hf_hub_download", download)
+    assert read_architecture(str(tiny_sdxl), "owner/vae").config("vae") == wide
+
+
+def test_a_vae_that_cannot_be_read(tiny_sdxl, tmp_path):
+    with pytest.raises(BadBase, match="The VAE 'lost' is not there"):
+        read_architecture(str(tiny_sdxl), "/nowhere/lost")
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(BadBase, match=r"The VAE .* cannot be planned for"):
+        read_architecture(str(tiny_sdxl), str(tmp_path))
+
+
 # --- commands and jobs ------------------------------------------------------------------------------------------------
 def test_a_base_that_is_not_there():
     with pytest.raises(BadBase, match="is not there"):
@@ -164,6 +193,50 @@ def test_the_command_plans_a_folder_a_number_and_a_job(tiny_sdxl, tmp_path, caps
     assert found["device"] == "cuda"
     assert found["flops"] == found["flops_per_step"] * found["steps"]
     assert max(len(line) for line in lines(found) if "░" in line) <= 40
+
+
+def planned(capsys, *arguments):
+    assert main(["plan", *arguments, "--no-trial", "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_the_longest_caption_of_a_folder_counts(tiny_sdxl, tmp_path, capsys):
+    folder = tmp_path / "pictures"
+    draw_pictures(folder)
+    asked = ["--images", str(folder), "--base", str(tiny_sdxl), "--set", "resolution=64", "--set", "caption_tokens=150"]
+    short = planned(capsys, *asked)
+    (folder / "1.txt").write_text("word, " * 50)
+    long = planned(capsys, *asked)
+    for part in ("activations", "pictures_and_texts"):
+        assert long["memory"][part] > short["memory"][part]
+    assert planned(capsys, *asked, "--set", "caption_tokens=75")["phases"] == short["phases"]
+    (folder / "2.txt").mkdir()
+    assert main(["plan", *asked, "--no-trial"]) == 2
+    assert "cannot read a caption" in capsys.readouterr().err
+
+
+def test_a_vae_of_ones_own_is_planned_for(tiny_sdxl, tmp_path, capsys):
+    (tmp_path / "config.json").write_text(json.dumps({**VAE, "block_out_channels": [64, 64, 64, 64]}))
+    asked = ["--pictures", "3", "--base", str(tiny_sdxl), "--set", "resolution=64", "--memory", "12GB"]
+    own, other = planned(capsys, *asked), planned(capsys, *asked, "--vae", str(tmp_path))
+    assert other["phases"]["encoding"] > own["phases"]["encoding"]
+    assert other["phases"]["training"] == own["phases"]["training"]
+
+
+def test_each_process_of_a_team_has_its_part(tiny_sdxl, capsys):
+    asked = ["--pictures", "8", "--batch", "4", "--base", str(tiny_sdxl)]
+    asked += ["--set", "resolution=64", "--set", "preservation_weight=0"]
+    alone, each = planned(capsys, *asked), planned(capsys, *asked, "--processes", "2")
+    assert (each["processes"], each["batch"], alone["batch"]) == (2, 2, 4)
+    assert each["steps"] == alone["steps"]
+    assert each["memory"]["activations"] < alone["memory"]["activations"]
+    assert each["flops_per_step"] == pytest.approx(alone["flops_per_step"] / 2, rel=0.05)
+    assert main(["plan", *asked, "--processes", "2", "--no-trial"]) == 0
+    told = capsys.readouterr().out
+    assert "Memory in each of 2 processes:" in told
+    assert "A step: 2 pictures in each of 2 processes at once" in told
+    accumulated = load_of(TrainConfig.from_mapping({**SIZE, "gradient_accumulation": 3}))
+    assert (accumulated.batches, replace(accumulated, processes=2).batches) == (3, 2)
 
 
 def test_the_command_refuses_what_does_not_fit_and_what_is_no_question(tiny_sdxl, capsys):

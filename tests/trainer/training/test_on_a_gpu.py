@@ -66,9 +66,10 @@ def test_a_step_takes_the_memory_that_was_planned(checkpointing):
     card = torch.device("cuda", 0)
     subject = Subject("sdxl", card)
     settings = {"resolution": 512, "batch_size": 2, "gradient_checkpointing": checkpointing}
-    plan = subject.plan(subject.config(**settings), room_of(card))
+    config = subject.config(**settings)
+    plan = subject.plan(config, room_of(card))
     torch.cuda.empty_cache()
-    learner = full_size(subject, plan.ways, **settings)
+    learner = full_size(subject, config, plan.ways)
     assert all(torch.isfinite(weight).all() for weight in learner.weights.values())
     learner.step([(0, 1)], 1, 1.0)
     torch.cuda.reset_peak_memory_stats(card)
