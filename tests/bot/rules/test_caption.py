@@ -72,7 +72,9 @@ def test_no_digit_hides_the_trigger(trigger):
     for comma in ",，":
         tags = [trigger, "1girl", "2020", trigger, "1", "smile"]
         assert clean_caption(comma.join(tags), trigger, "woman").split(", ")[:3] == [trigger, "woman", "1girl"]
-        assert trigger not in clean_caption(comma.join(tags), trigger, "").split(",", 1)[1].replace("，", ",").split(",")
+        assert trigger not in clean_caption(comma.join(tags), trigger, "").split(",", 1)[1].replace("，", ",").split(
+            ","
+        )
     assert clean_caption("costs 123,000", "123", "woman") == "123, woman, costs 123,000"
 
 
