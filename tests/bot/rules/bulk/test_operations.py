@@ -223,12 +223,14 @@ def test_the_prefix_is_there_once_after_any_operations(subject, bodies, operatio
             assert clean_caption(each.caption, subject.trigger, subject.class_word) == each.caption
 
 
-@given(SUBJECTS, TEXTS, st.lists(ON_TAGS, min_size=1, max_size=5))
-def test_what_is_done_to_tags_leaves_sentences_to_the_letter_and_in_place(subject, body, operations):
-    given = written([body], subject)
+@given(SUBJECTS, st.lists(TAGS, max_size=4), PROSES, TEXTS, st.lists(ON_TAGS, min_size=1, max_size=5))
+def test_what_is_done_to_tags_leaves_sentences_to_the_letter_and_in_place(subject, tags, prose, more, operations):
+    said = subject.body(clean_caption(prose, subject.trigger, subject.class_word))
+    given = written([", ".join([*tags, said, more])], subject)
     for operation in operations:
         runs = sentences(subject.items(given[0].caption))
         given = after(operation, given, subject)
+        assert said in given[0].caption
         rest = ", ".join(sentences(subject.items(given[0].caption)))
         for run in runs:
             assert run in rest
