@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import discord
 
@@ -14,12 +15,17 @@ from bot.rules.tagging import TagOptions
 from bot.services.messages import Drawing
 from bot.store.rows import Dataset
 
+Words = tuple[str, ...]
+Replacements = tuple[tuple[str, str], ...]
 UNDESIRED, REPLACED, FIRST = "undesired", "replaced", "first"
 MODEL, PROFILE, CUT, NAMES, EXTRAS = "model", "profile", "cut", "names", "extras"
 """custom_ids of the fields."""
 HOST_MODEL = "-"
 """Value of the host's own model in a select, whose values must not be empty."""
-MOST = 1000
+MOST = 4000
+"""Characters a field of a form holds; Discord takes no more."""
+_ARROWS = (re.compile(r"\s(?:->|→|=>|=)(?:\s|$)"), re.compile(r"->|→|=>"), re.compile(r"="))
+"""What stands between old and new; the first that is there counts, so that a face may hold others: `=_= -> tired`."""
 PROFILE_NAMES = (("photo-face", "Photo of a face"), ("plain", "As the tagger says it"))
 NAMES_CHOICES = (("leave-out", "Leave them out"), ("keep", "Keep them"), ("expand", "a (b) as two tags: a, b"))
 EXTRAS_CHOICES = (
@@ -63,10 +69,32 @@ def options_card(dataset: Dataset, options: TagOptions, host_model: str) -> Draw
 def words_form(dataset_id: int, options: TagOptions) -> Form:
     """Which tags are not written, written otherwise, or written first."""
     form = Form("Tagger: words", "tagger-words", dataset_id)
-    replaced = "\n".join(f"{old} -> {new}" for old, new in options.replacements)
-    form.add_item(_text("Never write", UNDESIRED, "Tags with commas.", ", ".join(options.undesired)))
-    form.add_item(_text("Write otherwise", REPLACED, "One a line: old -> new", replaced))
-    return form.add_item(_text("Write first", FIRST, "Tags with commas, in this order.", ", ".join(options.first)))
+    undesired, replaced, first = shown_words(options)
+    form.add_item(_text("Never write", UNDESIRED, "Tags with commas.", ", ".join(undesired)))
+    form.add_item(_text("Write otherwise", REPLACED, "One a line: old -> new", "\n".join(map(_line, replaced))))
+    return form.add_item(_text("Write first", FIRST, "Tags with commas, in this order.", ", ".join(first)))
+
+
+def shown_words(options: TagOptions) -> tuple[Words, Replacements, Words]:
+    """Of the undesired, the replaced and the first tags those that the form has room for.
+
+    What it leaves out, nobody can have meant to take out by sending it.
+    """
+    return (
+        options.undesired[: _fitting(options.undesired, 2)],
+        options.replacements[: _fitting(map(_line, options.replacements), 1)],
+        options.first[: _fitting(options.first, 2)],
+    )
+
+
+def _line(replacement: tuple[str, str]) -> str:
+    return " -> ".join(replacement)
+
+
+def _fitting(entries: Iterable[str], joint: int) -> int:
+    """How many of the entries, with `joint` characters between two, a field holds."""
+    ends = itertools.accumulate(len(entry) + joint for entry in entries)
+    return sum(end - joint <= MOST for end in ends)
 
 
 def model_form(dataset_id: int, options: TagOptions, models: Sequence[str], host_model: str) -> Form:
@@ -86,32 +114,35 @@ def model_form(dataset_id: int, options: TagOptions, models: Sequence[str], host
     return form.add_item(_select("Besides", EXTRAS, EXTRAS_CHOICES, extras, several=True))
 
 
-def parsed_tags(typed: str) -> tuple[str, ...]:
+def parsed_tags(typed: str) -> Words:
     """Tags with commas or on lines of their own, each once."""
     return tuple(dict.fromkeys(" ".join(tag.split()) for tag in re.split(r"[,，\n]", typed) if tag.strip()))
 
 
-def parsed_replacements(typed: str) -> tuple[tuple[str, str], ...]:
-    """`old -> new` a line, or separated by semicolons; raises Refused with the line that is none."""
+def parsed_replacements(typed: str) -> Replacements:
+    """`old -> new` a line; raises Refused with the line that is none."""
     pairs: dict[str, str] = {}
-    for line in re.split(r"[\n;]", typed):
-        if not line.strip():
-            continue
-        old, arrow, new = re.sub("→|=>|=", "->", line).partition("->")
+    for line in filter(None, map(str.strip, typed.splitlines())):
+        arrow = next((found for found in (each.search(line) for each in _ARROWS) if found), None)
+        old, new = (line[: arrow.start()], line[arrow.end() :]) if arrow else ("", "")
         old, new = " ".join(old.split()), " ".join(new.split())
-        if not arrow or not old or "," in old + new:
-            raise Refused(f"Write one replacement a line, like this: specs -> glasses. “{line.strip()[:40]}” is none.")
+        if not old or "," in old + new:
+            raise Refused(f"Write one replacement a line, like this: specs -> glasses. “{line[:40]}” is none.")
         pairs[old] = new
     return tuple(pairs.items())
 
 
 def parsed_cut(typed: str) -> dict[str, float | bool]:
-    """`0.35, 0.85`, one number for both, or `auto`; raises Refused with what to write."""
+    """`0.35, 0.85`, one number for both, or `auto`; raises Refused with what to write.
+
+    A comma in a number is read as a point only where no number has a point: `0,35 0,85`, but `0.5,1` are two.
+    """
     if typed.strip().casefold() in ("auto", "mcut"):
         return {"mcut": True}
-    numbers = re.findall(r"\d*[.,]?\d+", re.sub(r"(?<=\d),(?=\s)|[;/]", " ", typed))
-    values = [float(number.replace(",", ".")) for number in numbers]
-    if len(values) not in (1, 2) or not all(0 <= value <= 1 for value in values):
+    between = r"[,;/\s]+" if "." in typed else r"(?:[;/\s]|,(?=\s))+"
+    numbers = [number.replace(",", ".") for number in re.split(between, typed.strip(" ,;")) if number]
+    values = [float(number) for number in numbers if re.fullmatch(r"\d*\.?\d+", number, re.ASCII)]
+    if len(values) != len(numbers) or len(values) not in (1, 2) or not all(0 <= value <= 1 for value in values):
         raise Refused("Write how sure it must be of tags and of names, from 0 to 1: 0.35, 0.85. Or write: auto.")
     return {"mcut": False, "general": values[0], "character": values[-1]}
 

@@ -47,12 +47,14 @@ async def _model(interaction: Interaction, parts: list[str]) -> None:
 
 
 async def _words_chosen(interaction: Interaction, parts: list[str]) -> None:
+    now = options_of(await _editable(interaction, parts), bot_of(interaction).config.tagger)
+    undesired, replaced, first = map(len, cards.shown_words(now))
     await _change(
         interaction,
         parts,
-        undesired=cards.parsed_tags(text_of(interaction, cards.UNDESIRED)),
-        replacements=cards.parsed_replacements(text_of(interaction, cards.REPLACED)),
-        first=cards.parsed_tags(text_of(interaction, cards.FIRST)),
+        undesired=cards.parsed_tags(text_of(interaction, cards.UNDESIRED)) + now.undesired[undesired:],
+        replacements=cards.parsed_replacements(text_of(interaction, cards.REPLACED)) + now.replacements[replaced:],
+        first=cards.parsed_tags(text_of(interaction, cards.FIRST)) + now.first[first:],
     )
 
 

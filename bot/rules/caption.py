@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable
 
 from bot.rules.names import plain
+from bot.rules.prose import tag_places
 
 MAX_CAPTION = 1000
-_COMMA = re.compile(r"(?<!\d)[,，]|[,，](?!\d)")
-"""A comma that separates; the one of `1,000` does not."""
-_PERSON_TAGS = {"woman": "1girl", "girl": "1girl", "man": "1boy", "boy": "1boy"}
-"""Tags that only repeat the class word. Left in, they would take a share of what the trigger word shall learn.
-`solo` stays: it says something about the picture (nobody else is in it), not about the subject."""
+_COMMA = re.compile(r"[,，]")
+_NUMBER = re.compile(r"(?<!\w)\d+(?:[,，]\d+)+(?!\w)")
+"""`1,000` or `0,5`, whose comma separates nothing; that of `ohwx1,1girl` does."""
+_NUMBER_OR_COMMA = re.compile(f"{_NUMBER.pattern}|{_COMMA.pattern}")
+_JOINERS = "\u200c\u200d"
+_PERSON_TAGS = {
+    **dict.fromkeys(("woman", "girl", "lady", "female"), ("1girl", "woman")),
+    **dict.fromkeys(("man", "boy", "guy", "male"), ("1boy", "man")),
+    **dict.fromkeys(("person", "human"), ("1girl", "1boy", "woman", "man")),
+}
+"""Tags that only repeat the class word, as a tagger calls it and as *photo face* does (bot.rules.photo_face). Left in,
+they would take a share of what the trigger word shall learn. `solo` stays: it says something about the picture (nobody
+else is in it), not about the subject."""
 
 
 def build_caption(trigger: str, class_word: str, tags: Iterable[str]) -> str:
     """`trigger, class, tag, tag …` in the order given; tags that repeat the prefix or each other are left out."""
-    known = {word.casefold() for word in (trigger, class_word, _PERSON_TAGS.get(class_word, ""))}
+    known = {word.casefold() for word in (trigger, class_word, *_PERSON_TAGS.get(class_word, ()))}
     items = []
     for tag in tags:
         if tag.casefold() not in known:
@@ -34,15 +44,46 @@ def clean_caption(text: str, trigger: str, class_word: str) -> str:
     """
     items = own_items(text, trigger, class_word)
     caption = shortened(prefix(trigger, class_word), items)
-    # Cut in the middle of an item, what is left of it may be the class word.
+    # What is left of an item that was cut may be the class word, and a sentence that lost its end may be none.
     return shortened(prefix(trigger, class_word), own_items(caption, trigger, class_word))
 
 
 def own_items(text: str, trigger: str, class_word: str) -> list[str]:
-    """What stands between the commas of a text, without the prefix and without empty items."""
-    repeated = {trigger.casefold(), class_word.casefold(), f"{trigger} {class_word}".casefold()}
-    items = [item.strip() for item in _COMMA.split(plain(text))]
-    return [item for item in items if item and item.casefold() not in repeated]
+    """What stands between the commas of a text, without the prefix and without empty items.
+
+    The trigger goes wherever it is an item of its own. The class word goes beside it and where it is a tag; in a
+    sentence it is a word like others: `A cat, dog, and bird`.
+    """
+    class_key = class_word.casefold()
+    triggers = {trigger.casefold(), f"{trigger} {class_word}".casefold()}
+    items = [item for item in _separated(_on_one_line(text), trigger) if item.strip(_JOINERS)]
+    keys = [item.strip(_JOINERS).casefold() for item in items]
+    head = list(itertools.takewhile(lambda key: key in triggers or key == class_key, keys))
+    if class_key in head and not triggers.isdisjoint(head):
+        place = head.index(class_key)
+        del items[place], keys[place]
+    items = [item for item, key in zip(items, keys, strict=True) if key not in triggers]
+    repeated = {place for place in tag_places(items) if items[place].strip(_JOINERS).casefold() == class_key}
+    return [item for place, item in enumerate(items) if place not in repeated]
+
+
+def _on_one_line(text: str) -> str:
+    """The text without line breaks; lines that are tags, one each, are as good as commas."""
+    lines = [line for line in map(plain, text.splitlines()) if line]
+    tags = not any(map(_COMMA.search, lines)) and len(tag_places(lines)) == len(lines)
+    return plain((", " if tags else " ").join(lines))
+
+
+def _separated(text: str, trigger: str) -> list[str]:
+    """The text at its commas but those of numbers; no number hides a trigger of digits: `123,2020`."""
+    cuts = [match.start() for match in _NUMBER_OR_COMMA.finditer(text) if _COMMA.fullmatch(match[0])]
+    items = [text[start + 1 : end].strip() for start, end in itertools.pairwise([-1, *cuts, len(text)])]
+    return [piece for item in items for piece in _pieces(item, trigger)]
+
+
+def _pieces(item: str, trigger: str) -> list[str]:
+    pieces = _COMMA.split(item)
+    return pieces if trigger in pieces and _NUMBER.fullmatch(item) else [item]
 
 
 def prefix(trigger: str, class_word: str) -> list[str]:

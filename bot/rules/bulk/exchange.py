@@ -35,7 +35,7 @@ class Read:
     """What a file of captions holds."""
 
     texts: Mapping[int, str] = field(default_factory=dict)
-    """Caption by picture."""
+    """Caption by picture, its lines as they are in the file."""
     notes: tuple[str, ...] = ()
     """Sentences on what was left out."""
 
@@ -71,9 +71,10 @@ def read_text(text: str, pictures: Sequence[Named]) -> Read:
             notes.append(f"The picture of line “# {head[1]} {head[2]}” is not in this dataset.")
             current = []
         else:
-            current = found.setdefault(picture.picture_id, [])
-            current.clear()  # written twice: the last one counts
-    return Read({each: " ".join(filter(None, lines)) for each, lines in found.items()}, tuple(notes))
+            if picture.picture_id in found:
+                notes.append(f"Picture {picture.number} stands there twice; what is written last counts.")
+            current = found[picture.picture_id] = []
+    return Read({each: "\n".join(filter(None, lines)) for each, lines in found.items()}, tuple(notes))
 
 
 def read_members(members: Iterable[tuple[str, str]], pictures: Sequence[Named]) -> Read:
@@ -89,8 +90,10 @@ def read_members(members: Iterable[tuple[str, str]], pictures: Sequence[Named]) 
         exported = _MEMBER.fullmatch(stem)
         keyed = by_key.get(exported[1]) if exported else None
         known = [keyed] if keyed else by_stem.get(stem, [])
-        if len(known) == 1:
-            texts[known[0].picture_id] = " ".join(text.lstrip("\ufeff").split("\n"))
+        if len(known) == 1 and known[0].picture_id in texts:
+            notes.append(f"{shown_file(name)} is a second file for picture {known[0].number} and was left out.")
+        elif len(known) == 1:
+            texts[known[0].picture_id] = text.lstrip("\ufeff")
         else:
             why = "belongs to no picture" if not known else f"may belong to {len(known)} pictures of that name"
             notes.append(f"{shown_file(name)} {why} and was left out.")

@@ -7,10 +7,11 @@ them, an import, or a re-caption that overwrites.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
+from bot.errors import Refused
 from bot.rules.bulk.captions import Captioned, Subject, tag_counts
 from bot.rules.caption import MAX_CAPTION, own_items
 from bot.rules.prose import tag_places, tags_of
@@ -94,13 +95,19 @@ class RenameTag(Operation):
         """Rename “a” to “b”."""
         return f"Rename “{self.old}” to “{self.new}”" if self.new.strip(" ,，") else f"Remove “{self.old}”"
 
+    def made_ready(self, captions: Sequence[Captioned], subject: Subject) -> RenameTag:
+        """The same; raises Refused when the old tag is several, of which none would ever be found."""
+        several = own_items(self.old, "", "")
+        if len(several) > 1:
+            raise Refused(f"Write one tag at a time, for example “{several[0]}”; a whole tag holds no comma.")
+        return self
+
     def edited(self, items: list[str], picture_id: int) -> list[str] | None:
         """With the new tag where the old one was; one that is there already is not written twice."""
         places = [place for place in tag_places(items) if tag_key(items[place]) == tag_key(self.old)]
         if not places:
             return None
-        others = {tag_key(item) for place, item in enumerate(items) if place not in places}
-        new = [tag for tag in own_items(self.new, "", "") if tag_key(tag) not in others]
+        new = _new_tags(self.new, (item for place, item in enumerate(items) if place not in places))
         rest = [item for place, item in enumerate(items) if place not in places[1:]]
         return [*rest[: places[0]], *new, *rest[places[0] + 1 :]]
 
@@ -139,8 +146,7 @@ class AddTags(Operation):
 
     def edited(self, items: list[str], picture_id: int) -> list[str] | None:
         """With the tags, last of the tags (before a sentence that ends the caption) or first."""
-        there = set(map(tag_key, items))
-        new = [tag for tag in own_items(self.text, "", "") if tag_key(tag) not in there]
+        new = _new_tags(self.text, items)
         if not new:
             return None
         place = 0 if self.place == "first" else end_of_tags(items)
@@ -311,6 +317,17 @@ def in_sentences(tag: str, captions: Sequence[Captioned], subject: Subject) -> i
         key in map(tag_key, items) and key not in map(tag_key, tags_of(items))
         for items in (subject.items(each.caption) for each in captions)
     )
+
+
+def _new_tags(text: str, there: Iterable[str]) -> list[str]:
+    """Tags with commas, each once and without those that are there."""
+    known = set(map(tag_key, there))
+    new: list[str] = []
+    for tag in own_items(text, "", ""):
+        if tag_key(tag) not in known:
+            known.add(tag_key(tag))
+            new.append(tag)
+    return new
 
 
 def _quoted(tags: Sequence[str]) -> str:

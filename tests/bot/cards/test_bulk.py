@@ -123,6 +123,11 @@ def test_the_worst_forms_stay_within_discords_limits():
         ("0,35, 0,85", {"mcut": False, "general": 0.35, "character": 0.85}),
         ("0.4", {"mcut": False, "general": 0.4, "character": 0.4}),
         (".5 1", {"mcut": False, "general": 0.5, "character": 1.0}),
+        ("0.5,1", {"mcut": False, "general": 0.5, "character": 1.0}),
+        ("0.35,0.85", {"mcut": False, "general": 0.35, "character": 0.85}),
+        ("0,35;0,85", {"mcut": False, "general": 0.35, "character": 0.85}),
+        ("0,35", {"mcut": False, "general": 0.35, "character": 0.35}),
+        ("1, 0", {"mcut": False, "general": 1.0, "character": 0.0}),
         (" Auto ", {"mcut": True}),
     ],
 )
@@ -130,7 +135,7 @@ def test_thresholds_are_read_as_people_write_them(typed, found):
     assert tag_options.parsed_cut(typed) == found
 
 
-@pytest.mark.parametrize("typed", ["", "x", "1.5", "0.1 0.2 0.3", "35 85"])
+@pytest.mark.parametrize("typed", ["", "x", "1.5", "0.1 0.2 0.3", "35 85", "-0.5", "0,35,0,85", "0.5x", "1,5"])
 def test_other_thresholds_are_refused(typed):
     with pytest.raises(Refused, match="from 0 to 1"):
         tag_options.parsed_cut(typed)
@@ -138,8 +143,24 @@ def test_other_thresholds_are_refused(typed):
 
 def test_words_are_read_as_people_write_them():
     assert tag_options.parsed_tags(" Smile,, long  hair\nsmile ，hat") == ("Smile", "long hair", "smile", "hat")
-    typed = "specs -> glasses\n a→b ; c => \n\n"
-    assert tag_options.parsed_replacements(typed) == (("specs", "glasses"), ("a", "b"), ("c", ""))
-    for wrong in ("specs", "-> x", "a, b -> c"):
+    typed = "specs -> glasses\n a→b \n c => \n\nx=y"
+    assert tag_options.parsed_replacements(typed) == (("specs", "glasses"), ("a", "b"), ("c", ""), ("x", "y"))
+    faces = ((";d", "wink"), ("=_=", "tired"), ("x", ";)"), (">_<", "=_="), ("->", "arrow"))
+    typed = ";d -> wink\n=_= -> tired\nx → ;)\n>_<->=_=\n-> -> arrow"
+    assert tag_options.parsed_replacements(typed) == faces
+    for wrong in ("specs", "-> x", "a, b -> c", "=_="):
         with pytest.raises(Refused, match="one replacement a line"):
             tag_options.parsed_replacements(wrong)
+
+
+def test_sending_the_words_form_as_it_is_changes_nothing_of_lists_too_long_for_it():
+    many = tuple(f"some tag {number}" for number in range(400))
+    options = TagOptions(
+        model="", undesired=many, replacements=((";d", ""), *((tag, "x") for tag in many)), first=("a",)
+    )
+    shown = tag_options.shown_words(options)
+    fields = [label.component.default for label in tag_options.words_form(1, options).children]
+    assert all(3900 < len(field) <= 4000 for field in fields[:2])
+    assert (tag_options.parsed_tags(fields[0]), tag_options.parsed_replacements(fields[1])) == shown[:2]
+    assert (tag_options.parsed_tags(fields[2]), shown[2]) == (("a",), ("a",))
+    assert [200 < len(each) < len(many) for each in shown[:2]] == [True, True]

@@ -7,6 +7,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bot.rules.caption import MAX_CAPTION, build_caption, clean_caption
+from bot.rules.prose import tags_of
+from bot.rules.tagging import TagOptions, caption_tags
 
 TRICKY = st.sampled_from("lisaxlwomn ,，\n\t1\u202e\u200dé猫\x00\ud800._()")
 TYPED = st.text(TRICKY, max_size=80) | st.text(max_size=1500)
@@ -23,6 +25,14 @@ def test_tags_that_repeat_the_class_word_or_each_other_are_left_out():
     assert build_caption("rex", "dog", ["1girl", "dog", "animal"]) == "rex, dog, 1girl, animal"
 
 
+@pytest.mark.parametrize("class_word", ["woman", "girl", "man", "boy", "person"])
+@pytest.mark.parametrize("profile", ["photo-face", "plain"])
+def test_no_tag_says_the_class_word_once_more_or_contradicts_it(class_word, profile):
+    seen = ["1boy" if class_word in ("man", "boy") else "1girl", "smile"]
+    tags = caption_tags(seen, [], "", TagOptions(model="", profile=profile))
+    assert build_caption("lisaxl", class_word, tags) == f"lisaxl, {class_word}, smile"
+
+
 @pytest.mark.parametrize(
     ("typed", "stored"),
     [
@@ -35,7 +45,15 @@ def test_tags_that_repeat_the_class_word_or_each_other_are_left_out():
         ("woman, lisaxl, lisaxl, smile", "lisaxl, woman, smile"),
         ("smile,,hat , ,", "lisaxl, woman, smile, hat"),
         ("smile，hat", "lisaxl, woman, smile, hat"),
-        ("smile\nhat", "lisaxl, woman, smile hat"),
+        ("smile\nhat", "lisaxl, woman, smile, hat"),
+        ("a woman sits\non a bench", "lisaxl, woman, a woman sits on a bench"),
+        ("smile,\nhat on\nhead", "lisaxl, woman, smile, hat on head"),
+        ("1,000 or 0,5，1girl,2girls,3", "lisaxl, woman, 1,000 or 0,5, 1girl, 2girls, 3"),
+        ("1,2girls,1,000,000 books", "lisaxl, woman, 1, 2girls, 1,000,000 books"),
+        ("LISAXL\u200d, \u200d, hat", "lisaxl, woman, hat"),
+        ("A man, woman, and child.", "lisaxl, woman, A man, woman, and child."),
+        ("lisaxl, woman, woman, and a child", "lisaxl, woman, woman, and a child"),
+        ("smile, woman, On the sofa, woman, and dog.", "lisaxl, woman, smile, On the sofa, woman, and dog."),
         ("a photo of lisaxl, laughing", "lisaxl, woman, a photo of lisaxl, laughing"),
         ("Lisa's 1,000 books. She reads; it rains!", "lisaxl, woman, Lisa's 1,000 books. She reads; it rains!"),
         ("ha\u202et \u200b\x07on", "lisaxl, woman, hat on"),
@@ -48,6 +66,18 @@ def test_what_is_typed_and_what_is_stored(typed, stored):
     assert clean_caption(typed, "lisaxl", "woman") == stored
 
 
+@pytest.mark.parametrize("trigger", ["ohwx1", "lisa_v2", "123", "a_1"])
+def test_no_digit_hides_the_trigger(trigger):
+    """kohya's files have no space behind commas."""
+    for comma in ",，":
+        tags = [trigger, "1girl", "2020", trigger, "1", "smile"]
+        assert clean_caption(comma.join(tags), trigger, "woman").split(", ")[:3] == [trigger, "woman", "1girl"]
+        assert trigger not in clean_caption(comma.join(tags), trigger, "").split(",", 1)[1].replace("，", ",").split(
+            ","
+        )
+    assert clean_caption("costs 123,000", "123", "woman") == "123, woman, costs 123,000"
+
+
 @given(TYPED)
 @example("x" * 2000)
 @example("x," * 1000)
@@ -57,7 +87,7 @@ def test_any_text_becomes_a_caption(typed):
     items = [item.casefold() for item in caption.split(", ")]
     assert items[:2] == ["lisaxl", "woman"]
     assert items.count("lisaxl") == 1
-    assert items.count("woman") == 1
+    assert [item.casefold() for item in tags_of(caption.split(", ")[2:])].count("woman") == 0
     assert len(caption) <= MAX_CAPTION
     assert not any(unicodedata.category(char) in ("Cc", "Cs") or char in "\u202e\u2066\ufeff" for char in caption)
     caption.encode()

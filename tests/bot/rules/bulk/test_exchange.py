@@ -8,6 +8,7 @@ from bot.errors import Refused
 from bot.rules.bulk.diff import pieces
 from bot.rules.bulk.exchange import Named, member_name, one_text, read_members, read_text
 from bot.rules.bulk.selection import chosen_numbers, written_numbers
+from bot.rules.caption import clean_caption
 
 PICTURES = [
     Named(11, 1, "aaaaaaaaaa", "IMG_1.jpg", "lisaxl, woman, smile"),
@@ -25,7 +26,7 @@ def test_what_goes_out_comes_back():
 
 def test_lines_may_be_wrapped_left_out_and_put_in_another_order():
     text = "\ufeff# 2 bbbbbbbbbb\r\nShe sits,\r\n\r\nreading.\r\n# 1 aaaaaaaaaa IMG\r\n"
-    assert read_text(text, PICTURES).texts == {12: "She sits, reading.", 11: ""}
+    assert read_text(text, PICTURES).texts == {12: "She sits,\nreading.", 11: ""}
 
 
 def test_a_text_of_something_else_names_what_it_is():
@@ -41,6 +42,20 @@ def test_files_from_elsewhere_are_found_by_their_pictures_name():
     read = read_members(members, PICTURES)
     assert read.texts == {11: "hat"}
     assert ["may belong to 2 pictures" in read.notes[0], "belongs to no picture" in read.notes[1]] == [True, True]
+
+
+def test_a_second_caption_for_a_picture_is_not_passed_over_in_silence():
+    read = read_members([("a/img_1.txt", "one"), ("b/img_1.txt", "two")], PICTURES)
+    assert read.texts == {11: "one"}
+    assert read.notes == ("`b/img_1.txt` is a second file for picture 1 and was left out.",)
+    read = read_text("# 1 aaaaaaaaaa\none\n# 1 aaaaaaaaaa\ntwo", PICTURES)
+    assert (read.texts, len(read.notes)) == ({11: "two"}, 1)
+
+
+def test_a_file_with_one_tag_a_line_keeps_its_tags_apart():
+    text = "smile\r\nred hat\r\n\r\nblue eyes\r\n"
+    for read in (read_members([("img_1.txt", text)], PICTURES), read_text("# 1 aaaaaaaaaa x\n" + text, PICTURES)):
+        assert clean_caption(read.texts[11], "lisaxl", "woman") == "lisaxl, woman, smile, red hat, blue eyes"
 
 
 def test_member_names_are_plain():

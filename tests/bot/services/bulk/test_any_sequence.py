@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from bot.config import TaggerConfig
 from bot.errors import Refused
 from bot.rules.bulk.operations import ReplacePattern
+from bot.rules.prose import tags_of
 from bot.services.bulk.edits import BulkEdits
 from bot.services.bulk.files import CaptionFiles
 from bot.services.bulk.recaption import Recaptioner
@@ -23,22 +24,40 @@ from bot.store.database import Store
 from bot.store.datasets import NewDataset, insert_dataset
 from bot.store.pictures import NewPicture
 from bot.vision.tagging.wd14 import TagResult
-from tests.bot.rules.bulk.strategies import operations
+from tests.bot.rules.bulk.strategies import on_tags, on_text
 from tests.bot.services.conftest import OWNER, ScriptedTagger, incoming
 
 NEW = NewDataset(
     guild_id=1, channel_id=2, owner_id=OWNER, name="Lisa", trigger="lisaxl", class_word="woman", kind="object"
 )
-SENTENCE = "She sits, Lisaxl, reading 1,000 books. Woman, or girl?"
-WORDS = st.sampled_from(["lisaxl", "Woman", "lisaxl woman", "smile", "hat", "long hair", "^_^", "1,5", SENTENCE])
-TEXTS = st.lists(WORDS | st.text("lisaxlwomn ,，.é1\n_", max_size=10), max_size=4).map(", ".join)
-PATTERNS = st.builds(
-    ReplacePattern,
-    find=st.sampled_from([r"\w+", r",\s*", r"(\w+) (\w+)", r"^", r"$", r"hat|smile", r"[A-Z]"]),
-    by=st.sampled_from(["", "lisaxl, ", r"woman, \g<0>"]),
+TRIGGERS = st.sampled_from(["lisaxl", "ohwx1", "lisa_v2", "123", "smile"])
+WORDS = st.sampled_from(
+    [
+        *("lisaxl", "OHWX1", "lisa_v2", "123", "2020", "Woman", "lisaxl woman", "smile", "hat", "long hair", "1girl"),
+        *(
+            "^_^",
+            ";)",
+            "o,o",
+            "1,5",
+            "k-on!",
+            "an apple",
+            "the king",
+            "👩\u200d🎨",
+            "\u0642\u0628\u0639\u0629",
+            "\u200d",
+            "",
+        ),
+        *("She sits, Lisaxl, reading 1,000 books. Woman, or girl?", "a man, woman, and dog on a sofa, smile"),
+    ]
 )
-ON_ALL = operations(WORDS, TEXTS, TEXTS, st.integers(1, 3), PATTERNS)
-OPERATIONS = st.tuples(ON_ALL, st.none() | st.sets(st.integers(1, 3), min_size=1).map(tuple)).map(
+JOINTS = st.sampled_from([", ", ",", "，", "\n", ",\n"])
+LOOSE = st.text("lisaxlwomn ,，.é1\n_\u200d\u202e!", max_size=10)
+TEXTS = st.tuples(JOINTS, st.lists(WORDS | LOOSE, max_size=4)).map(lambda pair: pair[0].join(pair[1]))
+FOUND = st.sampled_from([r"\w+", r",\s*", r", ", r"(\w+) (\w+)", r"^", r"$", r"hat|smile", r"[A-Z]", r"\W+"])
+PATTERNS = st.builds(ReplacePattern, find=FOUND, by=st.sampled_from(["", ",", "lisaxl, ", r"woman, \g<0>"]))
+IDS = st.integers(1, 3)
+ON_ALL = on_tags(WORDS, TEXTS, IDS) | on_text(WORDS, TEXTS, IDS, PATTERNS)
+OPERATIONS = st.tuples(ON_ALL, st.none() | st.sets(IDS, min_size=1).map(tuple)).map(
     lambda pair: dataclasses.replace(pair[0], pictures=pair[1])
 )
 STEPS = st.lists(
@@ -63,8 +82,9 @@ class HerePatterns:
 class World:
     """Three pictures and everything that changes their captions."""
 
-    def __init__(self, store: Store, folder: Path) -> None:
+    def __init__(self, store: Store, folder: Path, trigger: str) -> None:
         self.store = store
+        self.trigger = trigger
         self.tagger = ScriptedTagger()
         files = FileStore(folder)
         self.edits = BulkEdits(store, HerePatterns(), clock=iter(range(10**6)).__next__)
@@ -74,10 +94,10 @@ class World:
 
     async def fill(self, bodies):
         async with self.store.transaction() as tx:
-            dataset = await insert_dataset(tx, NEW, "open", 5.0)
+            dataset = await insert_dataset(tx, dataclasses.replace(NEW, trigger=self.trigger), "open", 5.0)
             batch = await pictures.insert_batch(tx, dataset.id, OWNER, 6.0, "m")
             for number in range(1, 4):
-                row = NewPicture(f"{number:064x}.jpg", str(number), f"{number}.jpg", 9, 9, "lisaxl, woman", ())
+                row = NewPicture(f"{number:064x}.jpg", str(number), f"{number}.jpg", 9, 9, f"{self.trigger}, woman", ())
                 await pictures.insert_picture(tx, batch, row)
         for number, body in enumerate(bodies, 1):
             await self.hand.edit(number, OWNER, body, 0)
@@ -122,16 +142,17 @@ class World:
 
     async def check(self) -> None:
         for caption in await self.captions():
-            items = [item.casefold() for item in caption.split(", ")]
-            assert items[:2] == ["lisaxl", "woman"]
-            assert items.count("lisaxl") == items.count("woman") == 1
+            items = [item.casefold().strip("\u200d") for item in caption.split(", ")]
+            assert items[:2] == [self.trigger, "woman"]
+            assert items.count(self.trigger) == 1
+            assert "woman" not in map(str.casefold, tags_of(caption.split(", ")[2:])), "in sentences it may stand"
 
 
-async def play(bodies, steps) -> None:
+async def play(trigger, bodies, steps) -> None:
     with tempfile.TemporaryDirectory() as folder:
         store = await Store.open(Path(folder) / "db")
         try:
-            world = World(store, Path(folder))
+            world = World(store, Path(folder), trigger)
             await world.fill(bodies)
             for step in steps:
                 with contextlib.suppress(Refused):  # nothing to change, or nothing to undo: said, and nothing happens
@@ -142,6 +163,6 @@ async def play(bodies, steps) -> None:
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(TEXTS, min_size=3, max_size=3), STEPS)
-def test_the_prefix_stands_once_and_first_after_any_sequence(bodies, steps):
-    asyncio.run(play(bodies, steps))
+@given(TRIGGERS, st.lists(TEXTS, min_size=3, max_size=3), STEPS)
+def test_the_prefix_stands_once_and_first_after_any_sequence(trigger, bodies, steps):
+    asyncio.run(play(trigger, bodies, steps))
