@@ -70,8 +70,8 @@ def not_looked_at(pictures: Sequence[Picture], measures: Mapping[int, Measures |
 
 def still_looked_at(waiting: int) -> str:
     """What a member must know who starts while `waiting` pictures have no square of their own yet."""
-    are = "1 picture is" if waiting == 1 else f"{waiting} pictures are"
-    return f"{are} still being looked at: started now, their squares would be cut from the middle."
+    are, their = ("1 picture is", "its square") if waiting == 1 else (f"{waiting} pictures are", "their squares")
+    return f"{are} still being looked at: started now, {their} would be cut from the middle."
 
 
 def make_plan(
@@ -129,10 +129,10 @@ def square_notes(
     sides = [pixels(focus_of(dataset, each, measures.get(each.id)), each.width) for each in pictures]
     enlarged = 0 if config.bucket_no_upscale else sum(side < config.resolution for side in sides)
     if enlarged:
-        found.append(f"{enlarged} of the squares are under {config.resolution} pixels: enlarged to train.")
+        found.append(f"Squares under {config.resolution} pixels: {enlarged}; they are enlarged to train.")
     blind = sum(not each.focus and each.id in measures and measures[each.id] is None for each in pictures)
     if blind:
-        found.append(f"{blind} pictures could not be measured: their squares are in the middle.")
+        found.append(f"Pictures that could not be measured: {blind}; their squares are in the middle.")
     return found
 
 
