@@ -119,7 +119,7 @@ def verdict(
     `faces_seen` False: I hardly find a face in the whole dataset (drawings, masks), so that one missing means little.
     With a `square` only what it shows is judged, for nothing else is learned; `measures` are the whole picture's.
     """
-    size = f"{width} × {height} pixels"
+    size, elsewhere = f"{width} × {height} pixels", measures is not None and bool(measures.faces)
     if square is not None:
         width = height = square.side
         size = f"a square of {width} × {height} pixels"
@@ -131,8 +131,10 @@ def verdict(
         )
     else:
         findings += [*_pixels(kind, measures), *_bars(measures.bars, square)]
-        if kind == "person":
-            findings += _faces(measures.faces, width, height, faces_seen, square)
+        if kind == "person" and measures.faces:
+            findings += _faces(measures.faces, width, height, square)
+        elif kind == "person":
+            findings.append(_no_face(faces_seen, square, elsewhere=elsewhere))
     findings.sort(key=lambda finding: -finding.level)
     if not findings:
         words = f"Good: sharp, one face, {size}." if kind == "person" else f"Good: sharp, {size}."
@@ -181,7 +183,7 @@ def _twins(twins: Sequence[Twin]) -> list[Finding]:
 
 
 def _pixels(kind: Kind, measures: Measures) -> list[Finding]:
-    face = _main(measures.faces) if kind == "person" else None
+    face = _main(measures.faces) if kind == "person" and measures.faces else None
     light = face.light if face else measures.light
     found = _sharpness(kind, face.sharpness if face else measures.sharpness, "Its face" if face else "It")
     if measures.contrast < FLAT or light < BLACK:
@@ -213,9 +215,9 @@ def _sharpness(kind: Kind, value: float, what: str) -> list[Finding]:
     return [Finding(Level.RED, "blurred", "Drop it: blur is learned too.", f"{what} is blurred.")]
 
 
-def _main(faces: Sequence[Face]) -> Face | None:
+def _main(faces: Sequence[Face]) -> Face:
     """The face the picture is about: the largest."""
-    return max(faces, key=lambda face: face.height, default=None)
+    return max(faces, key=lambda face: face.height)
 
 
 def faces_seen(known: Sequence[Measures]) -> bool:
@@ -223,12 +225,17 @@ def faces_seen(known: Sequence[Measures]) -> bool:
     return len(known) < FEW or sum(bool(each.faces) for each in known) >= USUAL * len(known)
 
 
-def _faces(faces: Sequence[Face], width: int, height: int, seen: bool, square: Square | None) -> list[Finding]:
+def _no_face(seen: bool, square: Square | None, *, elsewhere: bool) -> Finding:
+    if square is not None and elsewhere:
+        return Finding(Level.RED, "face cut away", "Move the square to it.", "Its square leaves the face out.")
+    sentence = f"I find no face in {'it' if square is None else 'its square'}."
+    advice = "Drop it, unless I missed one: a face half hidden or from behind."
+    return Finding(Level.RED if seen else Level.AMBER, "no face", advice, sentence)
+
+
+def _faces(faces: Sequence[Face], width: int, height: int, square: Square | None) -> list[Finding]:
     main = _main(faces)
     it = "it" if square is None else "its square"
-    if main is None:
-        advice = "Drop it, unless I missed one: a face half hidden or from behind."
-        return [Finding(Level.RED if seen else Level.AMBER, "no face", advice, f"I find no face in {it}.")]
     found = []
     others = [face for face in faces if face is not main]
     second = [face for face in others if face.height >= SECOND * main.height]

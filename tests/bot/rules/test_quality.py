@@ -255,8 +255,9 @@ IN_SQUARES = {
         measures(faces=(face(0.7, 0.2, 0.15, 0.4),)),
         LEFT,
         Level.RED,
-        "I find no face in its square.",
+        "Its square leaves the face out. Move the square to it.",
     ),
+    "nobody in the picture": ("person", (3000, 1500), measures(faces=()), LEFT, Level.RED, "no face in its square."),
     "a face that was tiny": (
         "person",
         (8000, 6000),
