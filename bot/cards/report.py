@@ -53,11 +53,11 @@ def verdict_lines(verdict: Verdict) -> list[str]:
     return [f"{DOTS[each.level]} {each.sentence} {each.advice}".rstrip() for each in verdict.findings]
 
 
-def dropped_card(dataset_id: int, dropped: Sequence[int], dropped_at: float, days: int) -> Card:
-    """After *Drop red*: which are gone, by the numbers they had, and the way back."""
+def dropped_card(dataset_id: int, dropped: Sequence[int], drop: int, days: int) -> Card:
+    """After *Drop red*: which are gone, by the numbers they had, and the way back; `drop` is the number of the drop."""
     said = f"{count(len(dropped), 'picture')} dropped: {ranges(dropped)}, as they were numbered."
     said += f" *Undo*, here or on the report, brings them back, for {days} days."
-    undo = button("Undo", "report-undo", dataset_id, dropped_at)
+    undo = button("Undo", "report-undo", dataset_id, drop)
     return Card(discord.ui.Container(text(said), row(undo), accent_color=GREY))
 
 

@@ -49,15 +49,14 @@ async def _drop(interaction: Interaction, parts: list[str]) -> None:
     await quality.drop_red(dataset_id, interaction.user.id, parts[1])  # these: it is refused when others are red
     services.wake_cards()
     last = (await quality.look(dataset_id)).last_drop
-    dropped_at = last.dropped_at if last else 0.0
-    await respond(interaction, view=dropped_card(dataset_id, seen, dropped_at, UNDO_DAYS))
+    await respond(interaction, view=dropped_card(dataset_id, seen, last.number if last else 0, UNDO_DAYS))
 
 
 async def _undo(interaction: Interaction, parts: list[str]) -> None:
     """From the report, or from the answer to *Drop red*, whose place the answer takes."""
     services = bot_of(interaction).services
-    dropped_at = float(parts[1]) if len(parts) > 1 else None
-    back, again = await services.checks.quality.undo(int(parts[0]), interaction.user.id, dropped_at)
+    drop = int(parts[1]) if len(parts) > 1 else None
+    back, again = await services.checks.quality.undo(int(parts[0]), interaction.user.id, drop)
     services.wake_quality()
     services.wake_cards()
     await show(interaction, Drawing(note_card(undone_text(back, again)), marker(int(parts[0]))))

@@ -146,10 +146,10 @@ class Quality:
             await self._redraw(tx, dataset_id)
         return len(gone)
 
-    async def undo(self, dataset_id: int, user_id: int, dropped_at: float | None = None) -> tuple[int, int]:
+    async def undo(self, dataset_id: int, user_id: int, drop: int | None = None) -> tuple[int, int]:
         """Bring the last dropped pictures back; how many are back, and how many had been added again by then.
 
-        With `dropped_at` only that drop. Raises NotFound, NotYours, Refused (nothing to undo, others were dropped
+        With `drop` only the drop of that number. Raises NotFound, NotYours, Refused (nothing to undo, others were dropped
         since, or no room).
         """
         async with self._store.transaction() as tx:
@@ -157,7 +157,7 @@ class Quality:
             last = await rows.last_drop(tx, dataset_id)
             if last is None:
                 raise Refused("There is nothing to bring back any more.")
-            if dropped_at not in (None, last.dropped_at):
+            if drop not in (None, last.number):
                 raise Refused(
                     "Others were dropped since, or these are back. *Undo* on the report is for the last drop."
                 )
