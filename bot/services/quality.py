@@ -149,8 +149,8 @@ class Quality:
     async def undo(self, dataset_id: int, user_id: int, drop: int | None = None) -> tuple[int, int]:
         """Bring the last dropped pictures back; how many are back, and how many had been added again by then.
 
-        With `drop` only the drop of that number. Raises NotFound, NotYours, Refused (nothing to undo, others were dropped
-        since, or no room).
+        With `drop` only the drop of that number. Raises NotFound, NotYours, Refused (nothing to undo, others were
+        dropped since, or no room).
         """
         async with self._store.transaction() as tx:
             await allowed(tx, dataset_id, user_id, "edit")
