@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import discord
 
 from bot.cards.parts import BLUE, GREY, RED, Card, Form, button, custom_id, row, text
+from bot.cards.report import verdict_lines
 from bot.cards.text import count, escaped, listing
 from bot.services.captions import PageView
 from bot.services.intake import BatchReport
@@ -43,8 +44,8 @@ def batch_card(page: BatchPage) -> Drawing:
     page_of = f"{view.index + 1} / {view.total}{f' {view.shows}' if view.shows else ''} · #{view.number}"
     head = f"{page_of} · {escaped(picture.file_name, 60)} · {picture.width}×{picture.height}"
     items: list[discord.ui.Item[Card]] = [text(head), gallery, text(_caption(picture))]
-    if view.problems:
-        items.append(text(listing([f"⚠️ {problem}" for problem in view.problems], limit=200)))
+    if said := [*(verdict_lines(view.verdict) if view.verdict else ()), *(f"⚠️ {each}" for each in view.problems)]:
+        items.append(text(listing(said, limit=200)))
     items.append(_main_row(page))
     items += [_second_row(page), _third_row(page)]
     if page.notes:

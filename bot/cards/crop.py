@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import discord
 
 from bot.cards.parts import BLUE, Card, button, custom_id, row, text
+from bot.cards.report import DOTS, verdict_lines
 from bot.cards.text import count, escaped
 from bot.rules.crop import SQUARE
-from bot.rules.quality import SMALL_SIDE
+from bot.rules.quality import SMALL_SIDE, Level, Verdict
 from bot.rules.report import numbers
 from bot.services.crops import PAGE, Cut, CutsView, CutView
 from bot.services.messages import Drawing, FileToSend
@@ -20,7 +23,7 @@ def cuts_card(view: CutsView, sheet: bytes, said: str = "") -> Drawing:
     dataset = view.dataset
     file = FileToSend(sheet, f"squares-{dataset.id}.jpg", "Each picture with its square; the rest is dimmed")
     now = "**squares are used**" if view.used else "**shapes are kept**"
-    head = f"## Squares\nWhat is dimmed would be cut away. The pictures themselves stay. Now: {now}."
+    head = f"## Squares\n{_WHAT}\nNow: {now}."
     items: list[discord.ui.Item[Card]] = [text(head), _gallery(file), text("\n".join(_notes(view)))]
     if said:
         items.append(text(said))
@@ -51,7 +54,8 @@ def cut_card(view: CutView, pair: bytes, said: str = "") -> Drawing:
     size = f"{cut.side} × {cut.side} of {cut.picture.width} × {cut.picture.height}"
     head = f"{cut.number} / {view.total} · {escaped(cut.picture.file_name, 60)}\n{size} pixels, {kind}"
     items: list[discord.ui.Item[Card]] = [text(head), _gallery(file)]
-    if lines := [line for line in (_enlarged(cut), said) if line]:
+    judged = verdict_lines(cut.verdict) if cut.verdict else [_enlarged(cut)]
+    if lines := [line for line in (*judged, said) if line]:
         items.append(text("\n".join(lines)))
     items += [
         row(
@@ -86,11 +90,24 @@ def _notes(view: CutsView) -> list[str]:
     small = [cut.number for cut in view.cuts if SMALL_SIDE <= cut.side < SQUARE]
     whole = sum(cut.picture.width == cut.picture.height == cut.side for cut in view.cuts)
     lines = [f"{count(len(view.cuts), 'picture')}, {whole} square already and kept whole."]
+    if squares := [cut.verdict for cut in view.cuts if cut.verdict]:
+        lines.append(f"In squares: {_tally(squares)}. In their shapes: {_tally(view.kept)}.")
     if small:
         lines.append(f"🟡 **{numbers(small)}** under {SQUARE} pixels: enlarged to train, a little soft.")
     if tiny:
         lines.append(f"🔴 **{numbers(tiny)}** under {SMALL_SIDE} pixels: enlarged a lot. Better keep their shapes.")
     return lines
+
+
+_WHAT = (
+    "A picture's shape is how wide and how high it is. Kept, nearly all of the picture is trained; in squares, only "
+    "what is bright here. Frames judge the squares. The pictures themselves stay."
+)
+
+
+def _tally(verdicts: Sequence[Verdict]) -> str:
+    levels = [each.level for each in verdicts]
+    return " ".join(f"{DOTS[level]} {levels.count(level)}" for level in Level if level in levels)
 
 
 def _enlarged(cut: Cut) -> str:

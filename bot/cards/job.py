@@ -8,7 +8,7 @@ import discord
 
 from bot.cards.parts import BLUE, GREEN, GREY, RED, Card, button, custom_id, row, text
 from bot.cards.text import count, escaped
-from bot.rules.plan import NO_TRAINER, Plan
+from bot.rules.plan import NO_TRAINER, Plan, still_looked_at
 from bot.rules.progress import Progress
 from bot.services.messages import Drawing
 from bot.services.queue import Line, Place
@@ -149,13 +149,21 @@ def plan_card(plan: Plan, preset: str, title: str) -> Card:
     items: list[discord.ui.Item[Card]] = [text(f"## Train {escaped(plan.dataset.name, 60)}?\n" + "\n".join(lines))]
     if plan.notes:
         items.append(text("\n".join(f"-# {note}" for note in plan.notes)))
-    items.append(
-        row(
-            button("Start", "start", plan.dataset.id, preset, config.epochs, style=discord.ButtonStyle.success),
-            button("Cancel", "dismiss", plan.dataset.id),
-        )
-    )
+    if plan.waiting:
+        items.append(text(f"⚠️ {still_looked_at(plan.waiting)} It takes a moment; *Look again* tells."))
+    items.append(row(*_starts(plan, preset), button("Cancel", "dismiss", plan.dataset.id)))
     return Card(discord.ui.Container(*items, accent_color=BLUE))
+
+
+def _starts(plan: Plan, preset: str) -> list[discord.ui.Button[Card]]:
+    """Waiting a moment is the better choice, so it comes first; but when measuring fails, nobody is locked out."""
+    wanted = (plan.dataset.id, preset, plan.config.epochs)
+    if not plan.waiting:
+        return [button("Start", "start", *wanted, style=discord.ButtonStyle.success)]
+    return [
+        button("Look again", "plan", *wanted, style=discord.ButtonStyle.primary),
+        button("Start anyway", "start", *wanted, "unseen"),
+    ]
 
 
 def stop_card(job: Job) -> Card:

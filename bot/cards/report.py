@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import discord
 
 from bot.cards.parts import AMBER, GREEN, GREY, RED, Card, button, custom_id, row, text
 from bot.cards.text import count, escaped
-from bot.rules.quality import Level
-from bot.rules.report import CHECKLISTS, numbers
+from bot.rules.quality import Level, Verdict
+from bot.rules.report import CHECKLISTS, SHOWN_NUMBERS, numbers, ranges
 from bot.services.messages import Drawing, FileToSend
 from bot.services.quality import PAGE, Report
 
@@ -46,9 +48,17 @@ def marker(dataset_id: int) -> str:
     return custom_id("report-crop", dataset_id)
 
 
-def dropped_text(pictures: int, days: int) -> str:
-    """After *Drop red*."""
-    return f"{count(pictures, 'picture')} dropped. *Undo* on the report brings them back, for {days} days."
+def verdict_lines(verdict: Verdict) -> list[str]:
+    """What is said of one picture: a line for each finding, the gravest first."""
+    return [f"{DOTS[each.level]} {each.sentence} {each.advice}".rstrip() for each in verdict.findings]
+
+
+def dropped_card(dataset_id: int, dropped: Sequence[int], drop: int, days: int) -> Card:
+    """After *Drop red*: which are gone, by the numbers they had, and the way back; `drop` is the number of the drop."""
+    said = f"{count(len(dropped), 'picture')} dropped: {ranges(dropped)}, as they were numbered."
+    said += f" *Undo*, here or on the report, brings them back, for {days} days."
+    undo = button("Undo", "report-undo", dataset_id, drop)
+    return Card(discord.ui.Container(text(said), row(undo), accent_color=GREY))
 
 
 def undone_text(back: int, again: int) -> str:
@@ -60,8 +70,12 @@ def undone_text(back: int, again: int) -> str:
 def _counts(report: Report) -> str:
     levels = [each.verdict.level for each in report.pictures]
     parts = [f"{DOTS[level]} {levels.count(level)} {words}" for level, words in _WORDS if level in levels]
-    waiting = f"\n-# {count(report.waiting, 'picture')} still being looked at …" if report.waiting else ""
-    return " · ".join(parts) + waiting
+    lines = [" · ".join(parts)] if parts else []
+    if report.squares:
+        lines.append("-# Judged by their squares, which trainings use: what is dimmed is cut away.")
+    if report.waiting:
+        lines.append(f"-# {count(report.waiting, 'picture')} still being looked at …")
+    return "\n".join(lines)
 
 
 _WORDS = ((Level.GREEN, "good"), (Level.AMBER, "to look at"), (Level.RED, "better dropped"))
@@ -74,10 +88,15 @@ def _to_do(report: Report) -> str:
     ]
     if len(report.groups) > SHOWN_GROUPS:
         lines.append(f"… and {len(report.groups) - SHOWN_GROUPS} more")
+    if len(report.groups) > SHOWN_GROUPS or any(len(group.numbers) > SHOWN_NUMBERS for group in report.groups):
+        lines.append(_READ_ALL)
+    if report.mended:
+        lines.append(f"• Not red any more in a square: **{numbers(report.mended)}**. Press *Squares* to see them.")
     lines += [f"• {sentence}" for sentence in report.advice]
-    if report.dataset.square:
-        lines.append("• Squares are used: what is dimmed is cut away.")
     return "\n".join(lines) if lines else "Nothing to do: press *Train* on the dataset's card."
+
+
+_READ_ALL = "-# All that is said of a picture stands on its own card: `/dataset captions`, *Red* or *Go to …*."
 
 
 def _alt(report: Report) -> str:

@@ -9,8 +9,9 @@ import discord
 from discord import app_commands
 
 from bot.cards.crop import NO_ROOM, cut_card, cuts_card
+from bot.cards.dataset import note_card
 from bot.cards.parts import upload
-from bot.cards.report import dropped_text, undone_text
+from bot.cards.report import dropped_card, marker, undone_text
 from bot.commands.actions import Action, values_of
 from bot.commands.choose import autocomplete_dataset, chosen_dataset
 from bot.commands.respond import bot_of, respond, show, taking_time
@@ -42,18 +43,23 @@ async def _check(interaction: Interaction, dataset_id: int) -> None:
 
 
 async def _drop(interaction: Interaction, parts: list[str]) -> None:
-    services = bot_of(interaction).services
-    gone = await services.checks.quality.drop_red(int(parts[0]), interaction.user.id, parts[1])
+    services, dataset_id = bot_of(interaction).services, int(parts[0])
+    quality = services.checks.quality
+    seen = [each.number for each in (await quality.look(dataset_id)).red]
+    await quality.drop_red(dataset_id, interaction.user.id, parts[1])  # these: it is refused when others are red
     services.wake_cards()
-    await respond(interaction, dropped_text(gone, UNDO_DAYS))
+    last = (await quality.look(dataset_id)).last_drop
+    await respond(interaction, view=dropped_card(dataset_id, seen, last.number if last else 0, UNDO_DAYS))
 
 
 async def _undo(interaction: Interaction, parts: list[str]) -> None:
+    """From the report, or from the answer to *Drop red*, whose place the answer takes."""
     services = bot_of(interaction).services
-    back, again = await services.checks.quality.undo(int(parts[0]), interaction.user.id)
+    drop = int(parts[1]) if len(parts) > 1 else None
+    back, again = await services.checks.quality.undo(int(parts[0]), interaction.user.id, drop)
     services.wake_quality()
     services.wake_cards()
-    await respond(interaction, undone_text(back, again))
+    await show(interaction, Drawing(note_card(undone_text(back, again)), marker(int(parts[0]))))
 
 
 async def _page(interaction: Interaction, parts: list[str]) -> None:
@@ -96,7 +102,7 @@ async def _use(interaction: Interaction, parts: list[str]) -> None:
     await services.checks.crops.use(dataset_id, interaction.user.id, square=square)
     services.wake_cards()
     await interaction.response.defer()
-    words = "Trainings from now on use the squares." if square else "Trainings from now on keep the shapes."
+    words = "Trainings from now on use the squares." if square else "Trainings from now on keep each picture's shape."
     await _show_all(interaction, dataset_id, 0, words)
 
 

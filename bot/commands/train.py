@@ -10,6 +10,7 @@ from discord import app_commands
 
 from bot.cards.dataset import note_card
 from bot.cards.job import plan_card, queue_text, stop_card
+from bot.cards.parts import Card
 from bot.cards.post import link_text
 from bot.commands.actions import Action
 from bot.commands.choose import autocomplete_dataset, chosen_dataset
@@ -68,14 +69,23 @@ async def queue(interaction: Interaction) -> None:
 
 
 async def _show_plan(interaction: Interaction, dataset_id: int, preset: str, epochs: int) -> None:
+    await respond(interaction, view=await _plan(interaction, dataset_id, preset, epochs))
+
+
+async def _plan(interaction: Interaction, dataset_id: int, preset: str, epochs: int) -> Card:
     bot = bot_of(interaction)
     plan = await bot.services.jobs.training.plan(dataset_id, interaction.user.id, preset, epochs)
     name = bot.config.training.preset_for(plan.dataset.kind, preset)
-    await respond(interaction, view=plan_card(plan, name, load_preset(name).title))
+    return plan_card(plan, name, load_preset(name).title)
 
 
 async def _train(interaction: Interaction, parts: list[str]) -> None:
     await _show_plan(interaction, int(parts[0]), "", 0)
+
+
+async def _plan_again(interaction: Interaction, parts: list[str]) -> None:
+    """The plan on its own card as it is now."""
+    await interaction.response.edit_message(view=await _plan(interaction, int(parts[0]), parts[1], int(parts[2])))
 
 
 async def _start(interaction: Interaction, parts: list[str]) -> None:
@@ -84,7 +94,9 @@ async def _start(interaction: Interaction, parts: list[str]) -> None:
     services = bot_of(interaction).services
     await interaction.response.defer()
     try:
-        job = await services.jobs.training.submit(dataset_id, interaction.user.id, preset, epochs)
+        job = await services.jobs.training.submit(
+            dataset_id, interaction.user.id, preset, epochs, unseen="unseen" in parts[3:]
+        )
     except Refused as error:
         await interaction.edit_original_response(view=note_card(str(error)))
         return
@@ -138,6 +150,7 @@ async def _own_job(interaction: Interaction, job_id: str) -> Job:
 ACTIONS: MappingProxyType[str, Action] = MappingProxyType(
     {
         "train": _train,
+        "plan": _plan_again,
         "start": _start,
         "stop": _stop,
         "stop-yes": _stop_now,

@@ -15,6 +15,8 @@ VERSION = 1
 """Of the way of measuring; what was measured in another way is measured again."""
 
 MOST_FACES = 50
+SEEN = 0.2
+"""Share of a face's box inside a part of the picture from which the face counts as seen there."""
 THUMB = 64
 """Longer side, in pixels, of the grey thumbnail that pictures are compared by."""
 PALETTE = 27
@@ -37,6 +39,23 @@ class Face:
     def height(self) -> float:
         """As a share of the picture's height."""
         return self.box[3] - self.box[1]
+
+    def within(self, box: Box) -> Face:
+        """The same face, placed by the sides of that part of the picture."""
+        (left, top), (wide, high) = box[:2], _sides(box)
+        own = self.box
+        return dataclasses.replace(
+            self,
+            box=((own[0] - left) / wide, (own[1] - top) / high, (own[2] - left) / wide, (own[3] - top) / high),
+        )
+
+    def is_seen_in(self, box: Box) -> bool:
+        """Whether enough of it lies in that part of the picture to be seen and learned."""
+        both = [max(one, other) for one, other in zip(self.box[:2], box[:2], strict=True)]
+        both += [min(one, other) for one, other in zip(self.box[2:], box[2:], strict=True)]
+        wide, high = (max(0.0, both[2] - both[0]), max(0.0, both[3] - both[1]))
+        own_wide, own_high = _sides(self.box)
+        return wide * high >= SEEN * own_wide * own_high > 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +83,25 @@ class Measures:
     thumb: str
     """Base64 of the grey thumbnail, row by row."""
     thumb_size: tuple[int, int]
+
+    def within(self, box: Box) -> Measures:
+        """What is known of a part of the picture: its faces and bars, placed by the part's sides.
+
+        Sharpness, light and colours stay the whole picture's: telling the part's own would mean opening it again.
+        """
+        (left, top, right, lower), (wide, high) = box, _sides(box)
+        cut = (left, top, 1 - right, 1 - lower)
+        bars = [
+            min(max(0.0, bar - gone) / side, 1.0)
+            for bar, gone, side in zip(self.bars, cut, (wide, high) * 2, strict=True)
+        ]
+        x, y = self.salient
+        return dataclasses.replace(
+            self,
+            bars=(bars[0], bars[1], bars[2], bars[3]),
+            salient=(min(max(0.0, (x - left) / wide), 1.0), min(max(0.0, (y - top) / high), 1.0)),
+            faces=tuple(face.within(box) for face in self.faces if face.is_seen_in(box)),
+        )
 
     def to_json(self) -> str:
         """As it is kept."""
@@ -100,6 +138,11 @@ class Alike:
     likeness: float
     """1: the same all over."""
     mirrored: bool
+
+
+def _sides(box: Box) -> tuple[float, float]:
+    """How wide and high it is."""
+    return box[2] - box[0], box[3] - box[1]
 
 
 def _number(value: Any) -> float:

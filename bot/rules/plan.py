@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from bot.rules.crop import focus_of, pixels
+from bot.rules.measures import Measures
 from bot.store.rows import Dataset, Picture
 from trainer.contract.config import TrainConfig
 from trainer.contract.epoch import held_count
@@ -32,6 +34,8 @@ class Plan:
     """Place in the queue it would get; 0 when a trainer is free now."""
     notes: tuple[str, ...]
     """Sentences on what was changed and what could be better."""
+    waiting: int
+    """Pictures that would be cut from the middle, because they were not looked at yet; 0 where shapes are kept."""
 
 
 def config_for(base: TrainConfig, epochs: int, pictures: int) -> tuple[TrainConfig, list[str]]:
@@ -59,9 +63,21 @@ def shown_in_epoch(config: TrainConfig, pictures: int) -> int:
     return pictures - held_count(pictures, config.validation_share)
 
 
+def not_looked_at(pictures: Sequence[Picture], measures: Mapping[int, Measures | None], config: TrainConfig) -> int:
+    """How many of the pictures a training on squares would cut from the middle, as nobody knows better yet."""
+    return sum(not each.focus and each.id not in measures for each in pictures) if config.square else 0
+
+
+def still_looked_at(waiting: int) -> str:
+    """What a member must know who starts while `waiting` pictures have no square of their own yet."""
+    are, their = ("1 picture is", "its square") if waiting == 1 else (f"{waiting} pictures are", "their squares")
+    return f"{are} still being looked at: started now, {their} would be cut from the middle."
+
+
 def make_plan(
     dataset: Dataset,
     pictures: Sequence[Picture],
+    measures: Mapping[int, Measures | None],
     config: TrainConfig,
     notes: Sequence[str],
     seconds_per_image: float | None,
@@ -81,7 +97,43 @@ def make_plan(
     waiting = sum(1 for picture in pictures if not picture.tagged)
     if waiting:
         advice.append(f"{waiting} pictures have no tags yet; they train with the trigger word alone.")
-    return Plan(dataset, count, config, estimate(shown, config, seconds_per_image), position, tuple(advice))
+    return Plan(
+        dataset=dataset,
+        pictures=count,
+        config=config,
+        estimate=estimate(shown, config, seconds_per_image),
+        position=position,
+        notes=tuple(advice),
+        waiting=not_looked_at(pictures, measures, config),
+    )
+
+
+def square_notes(
+    dataset: Dataset,
+    pictures: Sequence[Picture],
+    measures: Mapping[int, Measures | None],
+    config: TrainConfig,
+    usual: TrainConfig,
+) -> list[str]:
+    """What a training with `config` does to the pictures' shapes, where its member may not know.
+
+    The report and the pictures' cards judge as the `usual` config of the dataset shows them.
+    """
+    if not config.square:
+        return ["This preset keeps the pictures' shapes; the report judges squares."] if usual.square else []
+    what = "the face" if dataset.kind == "person" else "what shows the most"
+    if usual.square:
+        found = [f"Pictures are cut to squares around {what}; *Squares* on the report shows and moves them."]
+    else:
+        found = [f"This preset cuts pictures to squares around {what}; the report judges their shapes, see *Squares*."]
+    sides = [pixels(focus_of(dataset, each, measures.get(each.id)), each.width) for each in pictures]
+    enlarged = 0 if config.bucket_no_upscale else sum(side < config.resolution for side in sides)
+    if enlarged:
+        found.append(f"Squares under {config.resolution} pixels: {enlarged}; they are enlarged to train.")
+    blind = sum(not each.focus and each.id in measures and measures[each.id] is None for each in pictures)
+    if blind:
+        found.append(f"Pictures that could not be measured: {blind}; their squares are in the middle.")
+    return found
 
 
 def sample_prompts(dataset: Dataset, captions: Sequence[str]) -> tuple[str, ...]:

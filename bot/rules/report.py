@@ -41,6 +41,7 @@ class Seen:
     """From 1, as the contact sheet and the captions count."""
     verdict: Verdict
     measures: Measures | None
+    """Of what is trained on: of the square's part of the picture where squares are used."""
     has_trigger: bool
     """Its caption holds the trigger word."""
 
@@ -93,10 +94,27 @@ def advice(kind: Kind, pictures: Sequence[Seen], batch_size: int) -> list[str]:
     return found
 
 
+def mended(kept: Sequence[Seen], squares: Sequence[Seen]) -> list[int]:
+    """Numbers of the pictures that are red in their own shape and not in their square, judged both ways."""
+    red = {each.picture_id for each in squares if each.verdict.level is Level.RED}
+    return [each.number for each in kept if each.verdict.level is Level.RED and each.picture_id not in red]
+
+
 def numbers(values: Sequence[int | str]) -> str:
     """`3, 7, 9`, and how many more there are."""
     shown = ", ".join(str(value) for value in values[:SHOWN_NUMBERS])
     return f"{shown} and {len(values) - SHOWN_NUMBERS} more" if len(values) > SHOWN_NUMBERS else shown
+
+
+def ranges(values: Sequence[int]) -> str:
+    """All of them, rising: `3, 7-9`."""
+    runs: list[list[int]] = []
+    for value in values:
+        if runs and value == runs[-1][-1] + 1:
+            runs[-1] = [runs[-1][0], value]
+        else:
+            runs.append([value])
+    return ", ".join("-".join(map(str, run)) for run in runs)
 
 
 def _framing(pictures: Sequence[Seen]) -> list[str]:

@@ -214,7 +214,7 @@ def _build_jobs(store: Store, config: Config, library: Library, links: Links, cl
 def _build_checks(store: Store, pictures: FileStore, config: Config, clock: Clock) -> Checks:
     painter = Painter()
     quality, crops = Quality(store, pictures, config, painter, clock), Crops(store, pictures, config, painter)
-    return Checks(Measurer(), quality, crops, ReportDrawer(quality, crops))
+    return Checks(Measurer(), quality, crops, ReportDrawer(quality))
 
 
 def _drawers(drawer: DatasetDrawer, jobs: Jobs, checks: Checks) -> Mapping[CardKind, Drawer]:
@@ -233,7 +233,7 @@ def _build(store: Store, config: Config, client: discord.Client, clock: Clock, p
     pictures = FileStore(config.paths.pictures)
     tagger = Tagger(config.tagger)
     datasets = Datasets(store, pictures, config, jobs.training.stop_all, clock)
-    captions = Captions(store, pictures, tagger, config.tagger)
+    captions = Captions(store, pictures, tagger, config.tagger, config.training)
     intake = Intake(store, pictures, Decoder(config.intake), config, clock)
     drawer = DatasetDrawer(store, datasets, captions, pictures, posts_taken=config.intake.message_content)
     checks = _build_checks(store, pictures, config, clock)

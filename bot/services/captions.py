@@ -6,12 +6,12 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bot.config import TaggerConfig
+from bot.config import TaggerConfig, TrainingConfig
 from bot.errors import NotFound, Refused
 from bot.rules.bulk.captions import Captioned, Subject
 from bot.rules.bulk.operations import AddTags, RemoveTags, carry_out
 from bot.rules.caption import build_caption, clean_caption
-from bot.rules.quality import Level
+from bot.rules.quality import Level, Verdict
 from bot.rules.tagging import TagOptions, caption_tags
 from bot.services.datasets import allowed, existing
 from bot.services.files import FileStore
@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 UNCAPTIONED = "uncaptioned"
 """What a pager shows when it leaves out the pictures that have a caption."""
+AS_SHIPPED = TrainingConfig()
+"""Trainings of a host who set nothing."""
 RED_ONLY = "red"
 """What a pager shows when it leaves out the pictures that may stay, as the report sees it."""
 
@@ -44,13 +46,15 @@ class PageView:
     number: int
     """Of the picture in its dataset, from 1."""
     problems: tuple[str, ...]
-    """Sentences on what is wrong with the picture or its caption."""
+    """Sentences on what its caption lacks, and, until it is measured, on what the first look said of the picture."""
     uncaptioned: int = 0
     """Pictures of the batch whose caption is only trigger and class word."""
     red: int = 0
     """Pictures of the batch that are better dropped, as far as they were measured."""
     shows: str = ""
     """The pages are only those pictures: UNCAPTIONED or RED_ONLY."""
+    verdict: Verdict | None = None
+    """What the report says of the picture; None until it is measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +69,19 @@ class Removed:
 class Captions:
     """Reads and changes captions."""
 
-    def __init__(self, store: Store, files: FileStore, tagger: Tagger, host: TaggerConfig) -> None:
+    def __init__(
+        self,
+        store: Store,
+        files: FileStore,
+        tagger: Tagger,
+        host: TaggerConfig,
+        training: TrainingConfig = AS_SHIPPED,
+    ) -> None:
         self._store = store
         self._files = files
         self._tagger = tagger
         self._host = host
+        self._training = training
 
     async def page(self, batch_id: int, index: int, shows: str = "") -> PageView:
         """The batch's page nearest to `index`; raises NotFound when the batch holds no picture any more.
@@ -81,9 +93,10 @@ class Captions:
             found = await pictures.pictures_of_batch(tx, batch_id)
             if not found:
                 raise NotFound("All pictures of this batch were removed.")
-            why = await _better_dropped(tx, dataset)
+            verdicts = await self.verdicts(tx, dataset)
             parts = {UNCAPTIONED: [each for each in found if is_bare(dataset, each)]}
-            parts[RED_ONLY] = [each for each in found if each.id in why]
+            red = {id for id, verdict in verdicts.items() if verdict.level is Level.RED}
+            parts[RED_ONLY] = [each for each in found if each.id in red]
             shown = parts.get(shows) or found
             index = max(0, min(index, len(shown) - 1))
             picture = shown[index]
@@ -94,11 +107,17 @@ class Captions:
             index=index,
             total=len(shown),
             number=number,
-            problems=_problems(picture, why.get(picture.id, "")),
+            problems=_problems(picture, measured=picture.id in verdicts),
             uncaptioned=len(parts[UNCAPTIONED]),
             red=len(parts[RED_ONLY]),
             shows=shows if parts.get(shows) else "",
+            verdict=verdicts.get(picture.id),
         )
+
+    async def verdicts(self, tx: Connection, dataset: Dataset) -> dict[int, Verdict]:
+        """What the report says of the dataset's measured pictures, by id."""
+        seen = await judged(tx, dataset, await pictures.pictures_of_dataset(tx, dataset.id), self._training)
+        return {each.picture_id: each.verdict for each in seen}
 
     async def find(self, batch_id: int, number: int) -> tuple[int, int]:
         """Batch and page of the picture with this number in the batch's dataset; raises NotFound, and Refused."""
@@ -228,15 +247,10 @@ async def _redraw(tx: Connection, picture: Picture) -> None:
     await mark_dirty(tx, "dataset", picture.dataset_id, urgent=True)
 
 
-async def _better_dropped(tx: Connection, dataset: Dataset) -> dict[int, str]:
-    """Of the dataset's red pictures, by id: why."""
-    seen = await judged(tx, dataset, await pictures.pictures_of_dataset(tx, dataset.id))
-    return {each.picture_id: each.verdict.sentence for each in seen if each.verdict.level is Level.RED}
-
-
-def _problems(picture: Picture, why_red: str) -> tuple[str, ...]:
+def _problems(picture: Picture, *, measured: bool) -> tuple[str, ...]:
+    """The report's verdict says what the first look said, and more."""
     waiting = () if picture.tagged else ("The caption has no tags yet; you can write them yourself.",)
-    return (*((why_red,) if why_red else picture.warning_list), *waiting)
+    return (*(() if measured else picture.warning_list), *waiting)
 
 
 def is_bare(dataset: Dataset, picture: Picture) -> bool:

@@ -10,10 +10,12 @@ from bot.rules import crop
 from bot.rules.access import Deed
 from bot.rules.crop import Move
 from bot.rules.measures import Box
+from bot.rules.quality import Verdict
 from bot.services.datasets import allowed, existing
 from bot.services.files import FileStore
+from bot.services.verdicts import LookedAt, looked_at
 from bot.store import quality as rows
-from bot.store.cards import mark_dirty
+from bot.store.cards import mark_batches_dirty, mark_dirty
 from bot.store.database import Connection, Store
 from bot.store.pictures import picture_by_id, pictures_of_dataset
 from bot.store.rows import Dataset, Picture
@@ -33,6 +35,8 @@ class Cut:
     box: Box
     chosen: bool
     """A member moved it; else it is the suggested one."""
+    verdict: Verdict | None
+    """What the report says of the square where squares are used; None until the picture is measured."""
 
     @property
     def side(self) -> int:
@@ -48,6 +52,8 @@ class CutsView:
     cuts: tuple[Cut, ...]
     used: bool
     """Trainings use the squares; else they keep the pictures' shapes."""
+    kept: tuple[Verdict, ...]
+    """What the report says of the measured pictures where shapes are kept."""
     page: int
     pages: int
 
@@ -77,18 +83,13 @@ class Crops:
         """The dataset's squares; raises NotFound (also when there are no pictures), NotYours."""
         async with self._store.transaction() as tx:
             dataset = await allowed(tx, dataset_id, user_id, "see")
-            cuts = await _cuts(tx, dataset)
+            looked = await looked_at(tx, dataset, await pictures_of_dataset(tx, dataset_id), self._config)
+        cuts = _cuts(looked)
         if not cuts:
             raise NotFound("There are no pictures yet. Add some first.")
         pages = -(-len(cuts) // PAGE)
-        preset = self._config.config_for(self._config.preset_for(dataset.kind))
-        used = preset.square if dataset.square is None else bool(dataset.square)
-        return CutsView(dataset, tuple(cuts), used, max(0, min(page, pages - 1)), pages)
-
-    async def boxes(self, dataset_id: int) -> dict[int, Box]:
-        """The square of each picture, by its id."""
-        async with self._store.transaction() as tx:
-            return {cut.picture.id: cut.box for cut in await _cuts(tx, await existing(tx, dataset_id))}
+        kept = tuple(each.verdict for each in looked.judged(square=False))
+        return CutsView(dataset, tuple(cuts), looked.config.square, kept, max(0, min(page, pages - 1)), pages)
 
     async def one(self, picture_id: int, user_id: int) -> CutView:
         """The square of one picture; raises NotFound, NotYours."""
@@ -103,7 +104,7 @@ class Crops:
             if box == cut.box:
                 return False
             await rows.set_focus(tx, picture_id, box)
-            await mark_dirty(tx, "report", cut.picture.dataset_id)
+            await _moved(tx, cut.picture)
         return True
 
     async def reset(self, picture_id: int, user_id: int) -> None:
@@ -111,7 +112,7 @@ class Crops:
         async with self._store.transaction() as tx:
             view = await self._one(tx, picture_id, user_id, "edit")
             await rows.set_focus(tx, picture_id, None)
-            await mark_dirty(tx, "report", view.dataset.id)
+            await _moved(tx, view.cut.picture)
 
     async def use(self, dataset_id: int, user_id: int, *, square: bool) -> Dataset:
         """Train the dataset on squares, or on the pictures' own shapes; raises NotFound, NotYours."""
@@ -119,13 +120,19 @@ class Crops:
             await allowed(tx, dataset_id, user_id, "edit")
             await rows.set_square(tx, dataset_id, square)
             await mark_dirty(tx, "report", dataset_id, urgent=True)
+            await mark_batches_dirty(tx, dataset_id)  # their pagers say what is judged
             return await existing(tx, dataset_id)
 
     async def sheet(self, view: CutsView) -> bytes:
-        """JPEG of a page of squares. Raises MeasureError."""
+        """JPEG of a page of squares, framed as they are judged. Raises MeasureError."""
         shown = view.cuts[view.page * PAGE : (view.page + 1) * PAGE]
         return await self._painter.sheet(
-            [Cell(self._files.path(cut.picture.file), cut.number, None, cut.box) for cut in shown]
+            [
+                Cell(
+                    self._files.path(cut.picture.file), cut.number, cut.verdict.level if cut.verdict else None, cut.box
+                )
+                for cut in shown
+            ]
         )
 
     async def pair(self, cut: Cut) -> bytes:
@@ -137,7 +144,7 @@ class Crops:
         if picture is None:
             raise NotFound("This picture was removed.")
         dataset = await allowed(tx, picture.dataset_id, user_id, deed)
-        cuts = await _cuts(tx, dataset)
+        cuts = _cuts(await looked_at(tx, dataset, await pictures_of_dataset(tx, dataset.id), self._config))
         place = next(place for place, cut in enumerate(cuts) if cut.picture.id == picture_id)
         return CutView(
             dataset,
@@ -148,10 +155,16 @@ class Crops:
         )
 
 
-async def _cuts(tx: Connection, dataset: Dataset) -> list[Cut]:
-    measures = await rows.measures_of(tx, dataset.id)
-    pictures = await pictures_of_dataset(tx, dataset.id)
+def _cuts(looked: LookedAt) -> list[Cut]:
+    boxes = looked.boxes()
+    verdicts = {each.picture_id: each.verdict for each in looked.judged(square=True)}
     return [
-        Cut(picture, number, crop.focus_of(dataset, picture, measures.get(picture.id)), bool(picture.focus))
-        for number, picture in enumerate(pictures, 1)
+        Cut(picture, number, boxes[picture.id], bool(picture.focus), verdicts.get(picture.id))
+        for number, picture in enumerate(looked.pictures, 1)
     ]
+
+
+async def _moved(tx: Connection, picture: Picture) -> None:
+    """What its square shows is judged anew: by the report, and by the pager of its batch."""
+    await mark_dirty(tx, "report", picture.dataset_id)
+    await mark_dirty(tx, "batch", picture.batch_id)

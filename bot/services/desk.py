@@ -17,7 +17,6 @@ from bot.services.datasets import allowed
 from bot.services.intake import BatchReport, Incoming, Intake
 from bot.services.posts import growing
 from bot.services.under_way import UnderWay
-from bot.services.verdicts import judged
 from bot.store import pictures
 from bot.store.database import Store
 from bot.store.helpers import helper_of
@@ -72,8 +71,8 @@ class Desk:
             dataset = await allowed(tx, dataset_id, user_id, "see")
             role = role_of(dataset, user_id, await helper_of(tx, dataset_id, user_id))
             found = await pictures.pictures_of_dataset(tx, dataset_id)
-            seen = await judged(tx, dataset, found)
-        return Sheet(dataset, role, tuple(found), {each.picture_id: each.verdict for each in seen})
+            verdicts = await self._captions.verdicts(tx, dataset)
+        return Sheet(dataset, role, tuple(found), verdicts)
 
     async def may_add(self, dataset_id: int, user_id: int) -> None:
         """Raises what `add` would raise before a file has come in: NotFound, NotYours, Refused."""

@@ -11,10 +11,10 @@ from bot.config import Config
 from bot.errors import Refused
 from bot.rules.measures import Box
 from bot.rules.quality import Level
-from bot.rules.report import Group, Seen, advice, groups
+from bot.rules.report import Group, Seen, advice, groups, mended
 from bot.services.datasets import allowed, existing
 from bot.services.files import FileStore
-from bot.services.verdicts import judged
+from bot.services.verdicts import looked_at
 from bot.store import quality as rows
 from bot.store.cards import add_card, get_card, mark_batches_dirty, mark_dirty, move_to_end, set_page
 from bot.store.database import Connection, Store
@@ -41,6 +41,10 @@ class Report:
     page: int
     """Of the contact sheet, from 0."""
     pages: int
+    squares: Mapping[int, Box]
+    """What each picture is cut to, by its id, and judged by; empty where shapes are kept."""
+    mended: tuple[int, ...]
+    """Where shapes are kept: numbers of the red pictures that squares would make good enough."""
 
     @property
     def red(self) -> list[Seen]:
@@ -78,32 +82,34 @@ class Quality:
     async def _look(self, tx: Connection, dataset_id: int) -> Report:
         dataset = await existing(tx, dataset_id)
         pictures = await pictures_of_dataset(tx, dataset_id)
-        seen = await judged(tx, dataset, pictures)
+        looked = await looked_at(tx, dataset, pictures, self._config.training)
         waiting = await rows.count_unmeasured(tx, dataset_id)
         last_drop = await rows.last_drop(tx, dataset_id)
         card = await get_card(tx, "report", dataset_id)
         pages = max(1, -(-len(pictures) // PAGE))
-        config = self._config.training
-        batch_size = config.config_for(config.preset_for(dataset.kind)).batch_size
+        squares = looked.config.square
+        seen = looked.judged(square=squares)
         return Report(
             dataset=dataset,
             pictures=tuple(seen),
             groups=tuple(groups(seen)),
-            advice=tuple(advice(dataset.kind, seen, batch_size)) if seen else (),
+            advice=tuple(advice(dataset.kind, seen, looked.config.batch_size)) if seen else (),
             waiting=waiting,
             last_drop=last_drop,
             page=max(0, min(card.page if card else 0, pages - 1)),
             pages=pages,
+            squares=looked.boxes() if squares else {},
+            mended=() if squares else tuple(mended(seen, looked.judged(square=True))),
         )
 
-    async def sheet(self, report: Report, boxes: Mapping[int, Box]) -> bytes:
-        """JPEG of the report's page; `boxes` by picture id: what squares keep. Raises MeasureError."""
+    async def sheet(self, report: Report) -> bytes:
+        """JPEG of the report's page; what squares cut away is dimmed. Raises MeasureError."""
         async with self._store.transaction() as tx:
             files = {each.id: each.file for each in await pictures_of_dataset(tx, report.dataset.id)}
         shown = report.pictures[report.page * PAGE : (report.page + 1) * PAGE]
         return await self._painter.sheet(
             [
-                Cell(self._files.path(files[id]), each.number, each.verdict.level, boxes.get(id))
+                Cell(self._files.path(files[id]), each.number, each.verdict.level, report.squares.get(id))
                 for each in shown
                 if (id := each.picture_id) in files
             ]
@@ -143,16 +149,21 @@ class Quality:
             await self._redraw(tx, dataset_id)
         return len(gone)
 
-    async def undo(self, dataset_id: int, user_id: int) -> tuple[int, int]:
+    async def undo(self, dataset_id: int, user_id: int, drop: int | None = None) -> tuple[int, int]:
         """Bring the last dropped pictures back; how many are back, and how many had been added again by then.
 
-        Raises NotFound, NotYours, Refused (nothing to undo, or no room).
+        With `drop` only the drop of that number. Raises NotFound, NotYours, Refused (nothing to undo, others were
+        dropped since, or no room).
         """
         async with self._store.transaction() as tx:
             await allowed(tx, dataset_id, user_id, "edit")
             last = await rows.last_drop(tx, dataset_id)
             if last is None:
                 raise Refused("There is nothing to bring back any more.")
+            if drop not in (None, last.number):
+                raise Refused(
+                    "Others were dropped since, or these are back. *Undo* on the report is for the last drop."
+                )
             most = self._config.intake.max_pictures
             if await count_pictures(tx, dataset_id) + last.pictures > most:
                 raise Refused(f"There is no room for them: {most} pictures is the most. Remove some, then undo.")

@@ -15,13 +15,23 @@ from bot.config import Config
 from bot.errors import NotFound, NotYours, Refused, StorageError
 from bot.rules.crop import focus_of
 from bot.rules.measures import Measures
-from bot.rules.plan import NO_TRAINER, Plan, config_for, make_plan, sample_prompts
+from bot.rules.plan import (
+    NO_TRAINER,
+    Plan,
+    config_for,
+    make_plan,
+    not_looked_at,
+    sample_prompts,
+    square_notes,
+    still_looked_at,
+)
 from bot.rules.progress import Progress
 from bot.runners.local import LocalRunner
 from bot.services.datasets import PUT_AWAY, owned
 from bot.services.ending import Ending, trained
 from bot.services.library import Library
 from bot.services.queue import Queue
+from bot.services.verdicts import said_of_squares, usual_config
 from bot.store.cards import add_card, forget_card, mark_dirty, queue_moved
 from bot.store.database import Connection, Store
 from bot.store.facts import read_fact, write_fact
@@ -78,33 +88,42 @@ class Training:
         async with self._store.transaction() as tx:
             dataset, pictures = await self._ready(tx, dataset_id, user_id)
             preset = self._config.training.preset_for(dataset.kind, preset)
-            config, notes = self._frozen_config(preset, epochs, len(pictures), dataset.square)
+            config, notes = self._frozen_config(preset, epochs, len(pictures), dataset)
+            measures = await measures_of(tx, dataset_id)
             rates = await self._queue.rates(tx)
             line = await self._queue.look(tx)
             free = len(self._runner.services) - len(line.training) - len(line.waiting)
         up = await self.trainer_is_up()
         notes = notes if up else [f"{NO_TRAINER} Your training then begins by itself.", *notes]
+        usual = usual_config(self._config.training, dataset)
+        notes = [*notes, *square_notes(dataset, pictures, measures, config, usual)]
         per_image = rates.per_image(rate_of(config))
         position = 0 if up and free > 0 else len(line.waiting) + 1
-        return make_plan(dataset, pictures, config, notes, per_image, position)
+        return make_plan(dataset, pictures, measures, config, notes, per_image, position)
 
     async def trainer_is_up(self) -> bool:
         """Whether anything trains at all, so that waiting makes sense."""
         return await asyncio.to_thread(self._runner.any_served)
 
-    async def submit(self, dataset_id: int, user_id: int, preset: str = "", epochs: int = 0) -> Job:
+    async def submit(
+        self, dataset_id: int, user_id: int, preset: str = "", epochs: int = 0, *, unseen: bool = False
+    ) -> Job:
         """Accept a job: its folder is written whole, then its row; from then on it is never lost.
 
-        Raises Refused when the dataset has an active job (a second click), the member has too many waiting, or
-        something is missing; StorageError when the disk refuses.
+        Raises Refused when the dataset has an active job (a second click), the member has too many waiting, something
+        is missing, or, without `unseen`, squares would be cut from pictures nobody has looked at yet; StorageError
+        when the disk refuses.
         """
         async with self._submitting:
             async with self._store.transaction() as tx:
                 dataset, pictures = await self._ready(tx, dataset_id, user_id)
                 await self._check_limits(tx, dataset)
                 preset = self._config.training.preset_for(dataset.kind, preset)
-                config, _ = self._frozen_config(preset, epochs, len(pictures), dataset.square)
+                config, _ = self._frozen_config(preset, epochs, len(pictures), dataset)
                 measures = await measures_of(tx, dataset_id)
+                waiting = 0 if unseen else not_looked_at(pictures, measures, config)
+                if waiting:
+                    raise Refused(f"Nothing was started: {still_looked_at(waiting)} Press *Train* again in a minute.")
                 name = await self._next_name(tx, dataset)
             spec = self._spec(dataset, _specs(dataset, pictures, measures), config, name, preset)
             folder = await asyncio.to_thread(self._create, spec)
@@ -190,12 +209,12 @@ class Training:
             raise Refused(f"You have {len(queued)} trainings waiting. Start another when one of them has begun.")
 
     def _frozen_config(
-        self, preset: str, epochs: int, pictures: int, square: int | None
+        self, preset: str, epochs: int, pictures: int, dataset: Dataset
     ) -> tuple[TrainConfig, list[str]]:
-        """The job's settings; `square` is what the member said about squares, None: nothing."""
-        values = {} if square is None else {"square": bool(square)}
+        """The job's settings; what a member said of the dataset's squares goes before the preset."""
         try:
-            return config_for(self._config.training.config_for(preset, values), epochs, pictures)
+            base = self._config.training.config_for(preset, said_of_squares(dataset))
+            return config_for(base, epochs, pictures)
         except InvalidConfig as error:
             raise Refused(f"That cannot be trained: {error}.") from error
 

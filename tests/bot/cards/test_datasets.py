@@ -26,8 +26,10 @@ from bot.cards.manage import (
 )
 from bot.cards.parts import Card, upload
 from bot.cards.preview import preview
+from bot.cards.report import dropped_card
 from bot.cards.text import escaped, listing
 from bot.rules.consent import ATTESTATION
+from bot.rules.quality import Finding, Level, Verdict
 from bot.services.arrange import CopyPlan, MergePlan
 from bot.services.captions import PageView
 from bot.services.datasets import DeletePlan, Overview
@@ -101,9 +103,14 @@ def test_a_long_list_tells_how_many_more():
     assert listing(["one"]) == "one"
 
 
+FINDING = Finding(Level.RED, "x", "y" * 80, "z" * 80 + ".")
+
+
+@pytest.mark.parametrize("verdict", [None, Verdict(Level.RED, (FINDING,) * 9)])
 @pytest.mark.parametrize("total", [1, 100])
-async def test_the_worst_batch_stays_within_discords_limits(total):
-    page = PageView(DATASET, PICTURE, total - 1, total, 1, ("⚠" * 400,) * 9)
+async def test_the_worst_batch_stays_within_discords_limits(total, verdict):
+    problems = ("⚠" * 400,) * (9 if verdict is None else 1)
+    page = PageView(DATASET, PICTURE, total - 1, total, 1, problems, verdict=verdict)
     drawing = batch_card(BatchPage(2**53, page, ("`" + "n" * 400,) * 30, b"jpeg"))
     check_limits(drawing.view)
     assert drawing.marker in [item.custom_id for item in drawing.view.walk_children() if hasattr(item, "custom_id")]
@@ -117,6 +124,7 @@ async def test_the_other_cards_stay_within_discords_limits():
         consent_card(DATASET, ATTESTATION),
         delete_card(DeletePlan(DATASET, 100, 100, 1, 100)),
         empty_batch_card(2**53).view,
+        dropped_card(2**53, range(1, 1000, 2), 10**16, 14),
         pick_card(2**63, 2**63, [dataclasses.replace(DATASET, id=number) for number in range(25)]),
     ):
         check_limits(card)

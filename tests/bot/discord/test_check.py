@@ -88,6 +88,75 @@ async def test_red_ones_are_dropped_by_one_tap_and_brought_back_after_a_restart(
     await lab.until_card(thread, batch.id, "solo")
 
 
+async def test_the_answer_to_drop_red_names_the_numbers_and_brings_them_back(lab, thread):
+    card = await report_of(lab, thread, "the same picture twice")
+    pressed = await lab.press(lab.alice, card, "report-drop")
+    await lab.said(pressed, "4 pictures dropped: 1-4, as they were numbered")
+    await report_of(lab, thread, "no pictures to check")
+    await lab.restart()
+    answer = pressed.response
+    await lab.press(lab.alice, answer.message, "report-undo")
+    await until(lambda: "4 pictures brought back" in all_text(answer.message), "the answer to Undo")
+    assert custom_ids(answer.message) == [], "it is done"
+    await report_of(lab, thread, "the same picture twice")
+
+
+async def test_each_pictures_verdict_is_on_its_page(lab):
+    made = await lab.create()
+    batch = await lab.batch(made, [("good.png", textured(1, (1024, 1024))), ("small.png", textured(2))])
+    batch = await lab.until_card(made, batch.id, "🟢 Good: sharp, 1024 × 1024 pixels.")
+    await lab.press(lab.alice, batch, "cap-next")
+    await lab.until_card(made, batch.id, "🔴 Too small: 96 × 96 pixels. Send the originals.")
+
+
+async def test_squares_turn_a_red_picture_green_everywhere(lab):
+    made = await lab.create()
+    batch = await lab.batch(made, [("strip.png", textured(1, (1024, 3300)))])
+    card = await report_of(lab, made, "Not red any more in a square: **1**")
+    await lab.until_card(made, batch.id, "🔴 A long strip: 1024 × 3300 pixels.")
+    opened = await lab.press(lab.alice, card, "report-crop")
+    await lab.said(opened, "In squares: 🟢 1. In their shapes: 🔴 1.")
+    await lab.press(lab.alice, opened.response.message, "crop-use:1:1")
+    card = await report_of(lab, made, "🟢 1 good")
+    assert not any("report-drop" in each for each in custom_ids(card)), "nothing red is left to drop"
+    await lab.until_card(made, batch.id, "🟢 Good: sharp, a square of 1024 × 1024 pixels.")
+
+
+async def test_who_trains_on_squares_before_the_pictures_were_looked_at_is_asked(lab, monkeypatch):
+    measurer = lab.bot.services.checks.measurer
+    may_measure, measure = asyncio.Event(), measurer.measure
+
+    async def later(path):
+        await may_measure.wait()
+        return await measure(path)
+
+    monkeypatch.setattr(measurer, "measure", later)
+    made = await lab.create()
+    await lab.batch(made, [("a.png", textured(1))])
+    plan = await lab.shown(
+        await lab.slash(lab.alice, made, "train", preset="face-classic", epochs=7),
+        "1 picture is still being looked at: started now, its square would be cut from the middle.",
+    )
+    assert custom_ids(plan) == ["v1:plan:1:face-classic:7", "v1:start:1:face-classic:7:unseen", "v1:dismiss:1"]
+    may_measure.set()
+    await report_of(lab, made, "Look for yourself")
+    again = await lab.press(lab.alice, plan, "plan")
+    shown = await lab.shown(again, "This preset cuts pictures to squares")
+    assert custom_ids(shown) == ["v1:start:1:face-classic:7", "v1:dismiss:1"]
+
+
+async def test_start_anyway_starts(lab, monkeypatch):
+    async def never(path):
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(lab.bot.services.checks.measurer, "measure", never)
+    made = await lab.create()
+    await lab.batch(made, [("a.png", textured(1))])
+    plan = await lab.shown(await lab.slash(lab.alice, made, "train", preset="face-classic"), "still being looked at")
+    await lab.press(lab.alice, plan, "start")
+    await lab.until_rows("SELECT id FROM job", lambda rows: len(rows) == 1)
+
+
 async def test_an_old_reports_button_drops_nothing(lab, thread):
     card = await report_of(lab, thread, "the same picture twice")
     await lab.bot.services.captions.remove(3, lab.alice.id)
@@ -107,7 +176,7 @@ async def test_squares_are_seen_and_used(lab, thread):
     await lab.restart()
     await lab.press(lab.alice, shown.message, "crop-use:1:1")
     await lab.until_rows("SELECT square FROM dataset", lambda rows: rows[0]["square"] == 1)
-    await report_of(lab, thread, "Squares are used")
+    await report_of(lab, thread, "Judged by their squares")
     await lab.alice.select(shown.message, values=["2"], custom_id="v1:crop-pick:1")
     await until(lambda: "2 / 4" in all_text(shown.message), "the second picture")
     await lab.press(lab.alice, shown.message, "crop-one:3")
@@ -142,7 +211,7 @@ async def test_one_square_is_moved_by_buttons_and_reset(lab, wide):
     await lab.alice.select(shown.message, values=["1"], custom_id="v1:crop-pick:1")
     one = await until(lambda: _with(shown, "crop-move"), "the square's buttons")
     assert "96 × 96 of 192 × 96 pixels, suggested" in all_text(one)
-    assert "enlarged to train" in all_text(one)
+    assert "enlarged to 1024 to train" in all_text(one)
     await lab.press(lab.alice, one, "crop-move:1:left")
     moved = await lab.until_rows("SELECT focus FROM picture", lambda rows: rows[0]["focus"] != "")
     one = await until(lambda: _with(shown, "crop-reset"), "the reset button")

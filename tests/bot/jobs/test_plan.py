@@ -7,10 +7,16 @@ import pytest
 from bot.cards.job import plan_card
 from bot.errors import Refused
 from bot.rules.plan import sample_prompts
+from bot.store.quality import set_focus, write_measures
 from tests.bot.jobs.lab import OTHER, OWNER
+from tests.bot.rules.test_quality import measures
 from trainer.contract.folder import JobFolder
 
 LORA = b"weights"
+
+
+def ids(card):
+    return [item.custom_id for item in card.walk_children() if getattr(item, "custom_id", None)]
 
 
 def said(card):
@@ -138,3 +144,74 @@ async def test_every_kind_has_prompts_and_none_is_empty(lab, kind):
         assert 2 < len(prompts) <= 4
         assert all(0 < len(prompt) <= 300 for prompt in prompts)
         assert len(set(prompts)) == len(prompts)
+
+
+async def measure(lab, dataset, *known):
+    """As if the dataset's first pictures were looked at, of 2000 × 1500 pixels all."""
+    async with lab.services.store.transaction() as tx:
+        await tx.execute("UPDATE picture SET width = 2000, height = 1500")
+        found = await tx.execute_fetchall("SELECT file FROM picture WHERE dataset_id = ? ORDER BY id", (dataset.id,))
+        for row, each in zip(found, known, strict=False):
+            await write_measures(tx, row["file"], each)
+
+
+async def test_a_preset_with_squares_says_so(lab):
+    dataset = await lab.dataset(pictures=3)
+    await measure(lab, dataset, measures(), measures(), None)
+    plan = lab.services.training.plan
+    assert "quares" not in " ".join((await plan(dataset.id, OWNER)).notes)
+    words = said(plan_card(await plan(dataset.id, OWNER, "face-classic"), "face-classic", "Classic"))
+    assert "This preset cuts pictures to squares around the face; the report judges their shapes" in words
+    assert "Pictures that could not be measured: 1; their squares are in the middle." in words
+    await lab.services.checks.crops.use(dataset.id, OWNER, square=True)
+    notes = " ".join((await plan(dataset.id, OWNER)).notes)
+    assert "Pictures are cut to squares around the face; *Squares* on the report shows and moves them." in notes
+    assert "enlarged" not in notes
+    await lab.services.checks.crops.use(dataset.id, OWNER, square=False)
+    assert "quares" not in " ".join((await plan(dataset.id, OWNER, "face-classic")).notes), "what was said goes first"
+
+
+async def test_a_host_of_squares_and_a_preset_of_shapes(lab, monkeypatch):
+    dataset = await lab.dataset(pictures=3)
+    monkeypatch.setattr(type(lab.config.training), "preset_for", lambda self, kind, chosen="": chosen or "face-classic")
+    notes = (await lab.services.training.plan(dataset.id, OWNER, "face")).notes
+    assert "This preset keeps the pictures' shapes; the report judges squares." in notes
+
+
+async def test_squares_that_are_enlarged_are_counted(lab):
+    dataset = await lab.dataset(pictures=3)
+    await measure(lab, dataset, *[measures()] * 3)
+    async with lab.services.store.transaction() as tx:
+        await tx.execute("UPDATE picture SET width = 1000, height = 900 WHERE id > 1")
+    notes = " ".join((await lab.services.training.plan(dataset.id, OWNER, "face-classic")).notes)
+    assert "Squares under 1024 pixels: 2; they are enlarged to train." in notes
+
+
+async def test_who_starts_before_pictures_were_looked_at_is_asked(lab):
+    dataset = await lab.dataset(pictures=3)
+    training = lab.services.training
+    await measure(lab, dataset, measures())
+    plan = await training.plan(dataset.id, OWNER, "face-classic", 4)
+    assert plan.waiting == 2
+    card = plan_card(plan, "face-classic", "Classic")
+    assert "2 pictures are still being looked at: started now, their squares would be cut from the middle" in said(card)
+    assert ids(card)[:2] == ["v1:plan:1:face-classic:4", "v1:start:1:face-classic:4:unseen"]
+    with pytest.raises(Refused, match="2 pictures are still being looked at"):
+        await training.submit(dataset.id, OWNER, "face-classic")
+    async with lab.services.store.transaction() as tx:
+        await set_focus(tx, 2, (0.0, 0.0, 0.75, 1.0))
+    assert (await training.plan(dataset.id, OWNER, "face-classic")).waiting == 1, "one was placed by hand"
+    assert (await training.plan(dataset.id, OWNER, "face")).waiting == 0, "shapes need no look"
+    await measure(lab, dataset, *[measures()] * 3)
+    assert ids(plan_card(await training.plan(dataset.id, OWNER, "face-classic"), "face-classic", "Classic"))[0] == (
+        "v1:start:1:face-classic:10"
+    )
+    assert (await training.submit(dataset.id, OWNER, "face-classic")).state == "queued"
+
+
+async def test_who_will_not_wait_starts_anyway(lab):
+    dataset = await lab.dataset(pictures=3)
+    job = await lab.services.training.submit(dataset.id, OWNER, "face-classic", unseen=True)
+    spec = JobFolder(lab.config.paths.jobs / job.id).spec()
+    assert spec.config.square
+    assert len(spec.pictures) == 3

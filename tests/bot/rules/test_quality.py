@@ -3,9 +3,11 @@
 import dataclasses
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bot.rules.measures import Face, Measures
-from bot.rules.quality import Level, Twin, verdict
+from bot.rules.quality import Level, Square, Twin, verdict
 from trainer.contract.spec import KINDS
 
 GOOD_FACE = Face((0.35, 0.2, 0.65, 0.6), 0.9, 300.0, 0.5)
@@ -191,3 +193,151 @@ def test_measures_survive_being_kept():
 def test_what_is_no_measures_is_refused(text):
     with pytest.raises(ValueError):
         Measures.from_json(text)
+
+
+LEFT = Square((0.0, 0.0, 0.5, 1.0), 1500, 1024)
+"""Of a picture of 3000 × 1500 pixels."""
+PAIR = measures(faces=(face(0.15, 0.2, 0.15, 0.4), face(0.7, 0.2, 0.15, 0.4)))
+
+IN_SQUARES = {
+    "one of two": ("person", (3000, 1500), PAIR, LEFT, Level.GREEN, "Good: sharp, one face, a square of 1500 × 1500"),
+    "both": (
+        "person",
+        (3000, 2700),
+        PAIR,
+        Square((0.1, 0.0, 1.0, 1.0), 2700, 1024),
+        Level.RED,
+        "There are 2 faces in its square. Move the square, or drop it.",
+    ),
+    "the other's ear": (
+        "person",
+        (3000, 1500),
+        measures(faces=(face(0.15, 0.2, 0.15, 0.4), face(0.49, 0.2, 0.15, 0.4))),
+        LEFT,
+        Level.GREEN,
+        "Good",
+    ),
+    "half of the other": (
+        "person",
+        (3000, 1500),
+        measures(faces=(face(0.15, 0.2, 0.15, 0.4), face(0.45, 0.2, 0.1, 0.3))),
+        LEFT,
+        Level.RED,
+        "There are 2 faces",
+    ),
+    "a third one at the border": (
+        "person",
+        (3000, 1500),
+        measures(faces=(face(0.15, 0.2, 0.15, 0.4), face(0.95, 0.4, 0.05, 0.1))),
+        LEFT,
+        Level.GREEN,
+        "Good",
+    ),
+    "cut by the square": (
+        "person",
+        (3000, 1500),
+        measures(faces=(face(0.4, 0.2, 0.15, 0.4),)),
+        LEFT,
+        Level.RED,
+        "The border cuts the face. Move the square, or drop it: half faces are learned too.",
+    ),
+    "cut by the picture": (
+        "person",
+        (3000, 1500),
+        measures(faces=(face(-0.05, 0.2, 0.15, 0.4),)),
+        LEFT,
+        Level.RED,
+        "The border cuts the face.",
+    ),
+    "moved away from the face": (
+        "person",
+        (3000, 1500),
+        measures(faces=(face(0.7, 0.2, 0.15, 0.4),)),
+        LEFT,
+        Level.RED,
+        "Its square leaves the face out. Move the square to it.",
+    ),
+    "nobody in the picture": ("person", (3000, 1500), measures(faces=()), LEFT, Level.RED, "no face in its square."),
+    "a face that was tiny": (
+        "person",
+        (8000, 6000),
+        measures(faces=(face(0.5, 0.5, 0.02, 0.04),)),
+        Square((0.45, 0.45, 0.578, 0.62067), 1024, 1024),
+        Level.GREEN,
+        "Good: sharp, one face, a square of 1024 × 1024 pixels.",
+    ),
+    "a long strip": ("object", (1024, 4000), measures(), Square((0, 0, 1, 0.256), 1024, 1024), Level.GREEN, "Good"),
+    "bars cut off": (
+        "object",
+        (3000, 1500),
+        measures(bars=(0.0, 0.0, 0.2, 0.0)),
+        LEFT,
+        Level.GREEN,
+        "Good",
+    ),
+    "bars left": (
+        "object",
+        (3000, 1500),
+        measures(bars=(0.2, 0.0, 0.2, 0.0)),
+        LEFT,
+        Level.AMBER,
+        "Its square has a flat bar at the left border. Move the square, or it is learned.",
+    ),
+    "enlarged": (
+        "object",
+        (700, 900),
+        measures(),
+        Square((0, 0, 1, 0.77778), 700, 1024),
+        Level.AMBER,
+        "Acceptable size: a square of 700 × 700 pixels, enlarged to 1024 to train.",
+    ),
+    "enlarged to more": (
+        "object",
+        (1200, 1500),
+        measures(),
+        Square((0, 0, 1, 0.8), 1200, 1536),
+        Level.AMBER,
+        "a square of 1200 × 1200 pixels, enlarged to 1536 to train.",
+    ),
+    "never enlarged": (
+        "object",
+        (700, 900),
+        measures(),
+        Square((0, 0, 1, 0.77778), 700, 0),
+        Level.AMBER,
+        "Acceptable size: a square of 700 × 700 pixels. Fine",
+    ),
+    "enlarged a lot": (
+        "object",
+        (400, 900),
+        measures(),
+        Square((0, 0, 1, 0.44444), 400, 1024),
+        Level.RED,
+        "Too small: a square of 400 × 400 pixels, enlarged to 1024 to train.",
+    ),
+    "not measured": ("person", (3000, 1500), None, LEFT, Level.AMBER, "I could not measure it."),
+}
+
+
+@pytest.mark.parametrize("name", IN_SQUARES)
+def test_where_a_square_is_used_it_is_judged(name):
+    kind, size, measured, square, level, words = IN_SQUARES[name]
+    found = verdict(kind, *size, measured, square=square)
+    assert (found.level, words in found.sentence) == (level, True), found.sentence
+
+
+SHARE = st.floats(0.0, 1.0)
+
+
+@given(SHARE, SHARE, st.floats(0.05, 1.0), st.floats(0.05, 1.0), SHARE, SHARE, SHARE, SHARE)
+def test_a_part_of_a_picture_has_its_faces_and_bars_where_they_were(x, y, wide, high, left, top, right, lower):
+    box = (x * (1 - wide), y * (1 - high), x * (1 - wide) + wide, y * (1 - high) + high)
+    inside = face(box[0] + wide / 4, box[1] + high / 4, wide / 2, high / 2, sharpness=7.0)
+    outside = face(box[0] + wide * 0.95, box[1], wide / 2, high / 2)
+    part = measures(faces=(outside, inside), bars=(left, top, right, lower)).within(box)
+    assert part.faces == (dataclasses.replace(inside, box=pytest.approx((0.25, 0.25, 0.75, 0.75))),)
+    assert part.bars[0] * wide == pytest.approx(min(max(0.0, left - box[0]), wide), abs=1e-9)
+    assert part.bars[3] * high == pytest.approx(min(max(0.0, lower - (1 - box[3])), high), abs=1e-9)
+    assert all(0.0 <= value <= 1.0 for value in (*part.bars, *part.salient))
+    whole = measures(faces=(inside,), bars=(left, top, right, lower))
+    assert whole.within((0.0, 0.0, 1.0, 1.0)) == whole

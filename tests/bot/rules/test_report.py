@@ -1,7 +1,7 @@
 """What is said of a dataset as a whole."""
 
 from bot.rules.quality import Level, Twin, faces_seen, verdict
-from bot.rules.report import Seen, advice, groups
+from bot.rules.report import Seen, advice, groups, mended, ranges
 from tests.bot.rules.test_quality import face, measures
 
 
@@ -78,3 +78,14 @@ def test_findings_are_grouped_the_gravest_and_commonest_first():
         (2, ("4 (= 1, mirrored)",), "the same picture twice"),
         (1, ("1", "3"), "acceptable size"),
     ]
+
+
+def test_what_squares_mend_is_named():
+    good, bad = (seen(n, measured=measures(faces=faces)) for n, faces in ((1, (face(0.3, 0.2, 0.3, 0.4),)), (1, ())))
+    assert mended([bad], [good]) == [1]
+    assert mended([bad], [bad]) == mended([good], [bad]) == mended([good], [good]) == []
+
+
+def test_all_numbers_are_told_in_few_words():
+    assert ranges([]) == ""
+    assert ranges([3, 7, 8, 9, 11, 12]) == "3, 7-9, 11-12"

@@ -9,6 +9,7 @@ from bot.errors import MeasureError, NotFound, NotYours, Refused
 from bot.rules.crop import suggested
 from bot.rules.measures import Alike
 from bot.rules.quality import Level
+from bot.services.captions import Captions
 from bot.services.crops import Crops
 from bot.services.measuring import Measuring
 from bot.services.quality import Quality
@@ -17,7 +18,7 @@ from bot.store.database import Store
 from bot.store.quality import count_unmeasured
 from bot.vision.sheets.painter import Painter
 from tests.bot.conftest import make_picture
-from tests.bot.rules.test_quality import measures
+from tests.bot.rules.test_quality import face, measures
 from tests.bot.services.conftest import OTHER, OWNER, incoming, rows
 
 NOW = 5000.0
@@ -297,3 +298,93 @@ async def test_a_dropped_picture_is_no_longer_shown_in_squares(crops, measuring,
     await quality.drop_red(dataset_id, OWNER, (await quality.look(dataset_id)).red_digest)
     assert len((await crops.all(dataset_id, OWNER)).cuts) == 4
     assert dataclasses.astuple(await quality.look(dataset_id))[4] == 0
+
+
+@pytest.fixture
+async def pair(store, measurer, measuring, batch):
+    """The first picture of a person, as if of 3000 × 1500 pixels, with somebody else beside; all measured."""
+    async with store.transaction() as tx:
+        await tx.execute("UPDATE dataset SET kind = 'person'")
+        await tx.execute("UPDATE picture SET width = 3000, height = 1500 WHERE id = ?", (batch[0].id,))
+    two = (face(0.2, 0.2, 0.1, 0.25), face(0.6, 0.2, 0.1, 0.2))
+    measurer.faults[batch[0].file] = measures(faces=two)
+    await measuring.measure_all()
+    return batch[0]
+
+
+async def test_squares_turn_red_to_green_and_a_nudge_turns_it_back(store, quality, crops, captions, pair):
+    async def level():
+        report, page = await quality.look(pair.dataset_id), await captions.page(pair.batch_id, 0)
+        assert report.pictures[0].verdict == page.verdict, "the pager says what the report says"
+        return page.verdict.level
+
+    report = await quality.look(pair.dataset_id)
+    assert (await level(), report.mended, report.squares) == (Level.RED, (1,), {})
+    await crops.use(pair.dataset_id, OWNER, square=True)
+    report = await quality.look(pair.dataset_id)
+    assert await level() is Level.GREEN
+    assert (report.red, report.mended) == ([], ())
+    assert report.squares[pair.id] == (await crops.one(pair.id, OWNER)).cut.box
+    with pytest.raises(Refused):
+        await quality.drop_red(pair.dataset_id, OWNER, report.red_digest)
+    await store_drawn(store)
+    for _ in range(8):
+        await crops.move(pair.id, OWNER, "right")
+    assert await level() is Level.RED
+    drawn_again = await rows(store, "SELECT DISTINCT kind FROM card WHERE dirty > 0 ORDER BY kind")
+    assert drawn_again == [("batch",), ("report",)], "they say otherwise now"
+    await crops.reset(pair.id, OWNER)
+    assert await level() is Level.GREEN
+    await crops.use(pair.dataset_id, OWNER, square=False)
+    assert await level() is Level.RED
+
+
+async def store_drawn(store):
+    """As if the dataset had a report and its batch's pager, both drawn."""
+    async with store.transaction() as tx:
+        for kind in ("batch", "report"):
+            await tx.execute("INSERT OR IGNORE INTO card (kind, ref, channel_id) VALUES (?, '1', 7)", (kind,))
+        await tx.execute("UPDATE card SET dirty = 0")
+
+
+async def test_squares_of_the_hosts_preset_are_judged_without_a_word_of_the_member(
+    store, files, config, tagger, quality, crops, pair
+):
+    training = dataclasses.replace(config.training, preset="face-classic")
+    host = dataclasses.replace(config, training=training)
+    squares = Quality(store, files, host, Painter())
+    report = await squares.look(pair.dataset_id)
+    assert (report.red, len(report.squares)) == ([], 5)
+    captions = Captions(store, files, tagger, host.tagger, training)
+    assert (await captions.page(pair.batch_id, 0)).verdict == report.pictures[0].verdict
+    assert (await Crops(store, files, host, Painter()).all(pair.dataset_id, OWNER)).used
+    await crops.use(pair.dataset_id, OWNER, square=False)
+    assert len((await squares.look(pair.dataset_id)).red) == 1
+
+
+async def test_the_squares_show_how_they_would_be_judged(crops, pair):
+    view = await crops.all(pair.dataset_id, OWNER)
+    assert not view.used
+    assert [cut.verdict.level for cut in view.cuts] == [Level.GREEN] * 5
+    assert [each.level for each in view.kept] == [Level.RED] + [Level.GREEN] * 4
+    for _ in range(8):
+        await crops.move(pair.id, OWNER, "right")
+    assert (await crops.one(pair.id, OWNER)).cut.verdict.level is Level.RED
+
+
+async def test_an_answers_undo_is_for_its_own_drop_alone(store, files, config, measurer, measuring, batch):
+    times = iter((NOW, NOW + 1))
+    quality = Quality(store, files, config, Painter(), lambda: next(times))
+    dataset_id = batch[0].dataset_id
+    await blur(measurer, measuring, batch[0])
+    await quality.drop_red(dataset_id, OWNER, (await quality.look(dataset_id)).red_digest)
+    first = (await quality.look(dataset_id)).last_drop.number
+    async with store.transaction() as tx:
+        await tx.execute("DELETE FROM measure WHERE file = ?", (batch[1].file,))
+    await blur(measurer, measuring, batch[1])
+    await quality.drop_red(dataset_id, OWNER, (await quality.look(dataset_id)).red_digest)
+    second = (await quality.look(dataset_id)).last_drop.number
+    with pytest.raises(Refused, match="Others were dropped since"):
+        await quality.undo(dataset_id, OWNER, first)
+    assert await quality.undo(dataset_id, OWNER, second) == (1, 0)
+    assert await quality.undo(dataset_id, OWNER, first) == (1, 0)

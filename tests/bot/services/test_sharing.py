@@ -194,7 +194,7 @@ def test_no_call_that_takes_a_member_is_forgotten():
         Arrange: {"rename", "put_away", "plan_copy", "copy", "plan_merge", "merge"},
         Sharing: {"circle", "invite", "agree", "remove"},
         Quality: {"look", "sheet", "check", "turn", "drop_red", "undo"},
-        Crops: {"all", "boxes", "one", "move", "reset", "use", "sheet", "pair"},
+        Crops: {"all", "one", "move", "reset", "use", "sheet", "pair"},
         BulkEdits: {"captions", "offer", "look", "apply", "undo", "history"},
         TagSettings: {"change", "reset"},
     }
