@@ -94,7 +94,7 @@ _PARTS = frozenset(
 )
 """Parts of the body that clothes and poses are named by, too: `leg warmers`, `crossed legs`, `hand on own hip`."""
 _LOOKED_AT = frozenset(("focus", "gap", "bone", "bones", "blade", "blades"))
-_POSED = re.compile(r"\w|\w+(?:ed|ing)|on|off|over|around|between|behind|under|to|against|in|own|spread")
+_POSED = re.compile(r"\w|\w+(?:ed|ing)|on|off|over|around|between|behind|under|to|against|in|own|spread|bound|puffy")
 
 
 def photographed(tag: str) -> str:
