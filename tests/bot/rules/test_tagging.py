@@ -104,7 +104,7 @@ def test_nothing_of_body_skin_or_age_is_written(tag):
             "hand on own cheek",
             "standing on one leg",
             "neck ribbon",
-            "raised chin",
+            "puffy cheeks",
         ),
         *("white background", "brick wall", "cowboy shot", "scarf", "tank top", "golden hour", "bag", "grin"),
     ],
