@@ -10,7 +10,9 @@ from dataclasses import dataclass
 
 from bot.config import IntakeConfig
 from bot.errors import Refused
-from bot.rules.caption import clean_caption
+from bot.rules.bulk.captions import Subject
+from bot.rules.bulk.selection import written_numbers
+from bot.rules.caption import MAX_CAPTION
 from bot.rules.consent import ATTESTATION, Attestation, merge_refusal, needs_consent
 from bot.rules.names import MAX_NAME, dataset_name
 from bot.services.datasets import owned
@@ -145,8 +147,7 @@ class Arrange:
                 await rows.insert_consent(tx, target_id, user_id, plan.attestation, self._clock())
             now = self._clock()
             batch = await pictures.insert_batch(tx, target_id, user_id, now, f"merge:{source_id}:{now!r}")
-            for picture in moving:
-                caption = _moved(picture.caption, plan.source, plan.target)
+            for picture, caption in moving:
                 await pictures.move_picture(tx, picture.id, batch, caption)
                 await mark_dirty(tx, "batch", picture.batch_id)
             if plan.target.thread_id is not None:
@@ -160,13 +161,18 @@ class Arrange:
 
     async def _plan_merge(
         self, tx: Connection, target_id: int, source_id: int, user_id: int
-    ) -> tuple[MergePlan, Sequence[Picture]]:
+    ) -> tuple[MergePlan, Sequence[tuple[Picture, str]]]:
+        """The plan, and the pictures that move with their captions."""
         source, target = await owned(tx, source_id, user_id), await owned(tx, target_id, user_id)
         await self._check_merge(tx, source, target)
         held = await pictures.pictures_of_dataset(tx, target_id)
         files, sources = {each.file for each in held}, {each.source_sha256 for each in held}
         found = await pictures.pictures_of_dataset(tx, source_id)
-        moving = [each for each in found if each.file not in files and each.source_sha256 not in sources]
+        moving = [
+            (each, _moved(each.caption, source, target))
+            for each in found
+            if each.file not in files and each.source_sha256 not in sources
+        ]
         if not moving:
             raise Refused("There is nothing to move: every picture is in both already, or there is none.")
         over = len(held) + len(moving) - self._limits.max_pictures
@@ -174,6 +180,13 @@ class Arrange:
             raise Refused(
                 f"Together they hold {len(held) + len(moving)} pictures; {self._limits.max_pictures} is the most."
                 f" Remove {over} first."
+            )
+        long = {picture.id for picture, caption in moving if len(caption) > MAX_CAPTION}
+        if long:
+            numbers = written_numbers([number for number, each in enumerate(found, 1) if each.id in long])
+            raise Refused(
+                f"With the trigger word {target.trigger}, captions of {source.name} would be longer than"
+                f" {MAX_CAPTION:,} characters: {numbers}. Shorten them first."
             )
         attestation = ATTESTATION if needs_consent(target.kind) else None
         return MergePlan(source, target, len(moving), len(found) - len(moving), attestation), moving
@@ -224,9 +237,8 @@ def _free_name(name: str, taken: set[str]) -> str:
 
 
 def _moved(caption: str, source: Dataset, target: Dataset) -> str:
-    """A caption with the other dataset's prefix, and its trigger word where a sentence names it."""
-    words = clean_caption(caption, source.trigger, source.class_word)
-    prefix = ", ".join(part for part in (source.trigger, source.class_word) if part)
-    rest = words[len(prefix) :].lstrip(", ")
-    rest = re.sub(rf"\b{re.escape(source.trigger)}\b", target.trigger, rest, flags=re.IGNORECASE)
-    return clean_caption(rest, target.trigger, target.class_word)
+    """A caption with the other dataset's prefix, and its trigger word where a sentence names it; nothing is cut."""
+    own = Subject(target.trigger, target.class_word)
+    rest = Subject(source.trigger, source.class_word).body(caption)
+    named = rf"(?<![\w-]){re.escape(source.trigger)}(?![\w-])"  # not the rex of t-rex
+    return own.joined(own.items(re.sub(named, target.trigger, rest, flags=re.IGNORECASE)))

@@ -79,6 +79,11 @@ def test_a_members_replacement_goes_before_the_profile():
         *("teenage", "topless male", "nude", "completely nude", "bare shoulders", "bare arms", "collarbone"),
         *("flat chest", "chest hair", "shiny skin", "arm tattoo", "blush", "height difference", "light blue eyes"),
         *("age difference", "young", "baby", "very dark skin", "body markings", "nose", "teeth", "thick eyelashes"),
+        *("pregnant", "thigh gap", "narrow waist", "long legs", "legs", "hip bones", "hip focus", "thigh focus"),
+        *("shoulder blades", "broad shoulders", "bust", "linea alba", "median furrow", "dimples of venus", "lactation"),
+        *("sweat", "sunburn", "rosy cheeks", "bruise", "bruise on face", "bags under eyes", "kid", "little girl"),
+        *("grandmother", "underweight", "sex", "sex from behind", "hetero", "spread legs", "long neck", "thigh"),
+        *("very long legs", "hips", "thighs", "stomach", "cleft chin", "bare hips", "hand between breasts"),
     ],
 )
 def test_nothing_of_body_skin_or_age_is_written(tag):
@@ -90,6 +95,17 @@ def test_nothing_of_body_skin_or_age_is_written(tag):
     [
         *("smile", "long hair", "beard", "glasses", "closed eyes", "half-closed eyes", "looking at viewer", "hat"),
         *("outdoors", "arms behind back", "hand on own cheek", "upper body", "portrait", "black shirt", "thighhighs"),
+        *("thigh boots", "thigh strap", "leg warmers", "hip bag", "hip vent", "shoulder bag", "shoulder armor"),
+        *("waist apron", "off shoulder", "off-shoulder dress", "high-waist skirt", "shoulder-length hair", "sweater"),
+        *("hand on own hip", "hands on own hips", "crossed legs", "legs apart", "leg up", "looking over shoulder"),
+        *(
+            "jacket around waist",
+            "on stomach",
+            "hand on own cheek",
+            "standing on one leg",
+            "neck ribbon",
+            "puffy cheeks",
+        ),
         *("white background", "brick wall", "cowboy shot", "scarf", "tank top", "golden hour", "bag", "grin"),
     ],
 )

@@ -236,6 +236,26 @@ async def test_a_copy_and_a_merge_of_a_person_need_consent_anew(
     assert (await arrange.merge(people.id, other.id, OWNER, ATTESTATION)).moving == 1
 
 
+async def test_a_merge_renames_only_the_trigger_word_and_cuts_nothing(arrange, datasets, dataset, asked, store, intake):
+    other = await datasets.create(asked(name="Rex", trigger="rex", class_word="dog"))
+    for seed in (1, 2):
+        await intake.add(other.id, OWNER, f"m{seed}", [incoming(f"{seed}.jpg", make_picture(seed=seed))])
+    full = "rex, dog, " + "x" * 990
+    async with store.transaction() as tx:
+        await tx.execute("UPDATE picture SET tagged = 1, caption = 'rex, dog, t-rex toy, Rex, a dog and rex''s rex-o'")
+        await tx.execute("UPDATE picture SET caption = ? WHERE id = 2", (full,))
+    with pytest.raises(Refused, match=r"longer than 1,000 characters: 2\. Shorten"):
+        await arrange.merge(dataset.id, other.id, OWNER)
+    assert await rows(store, "SELECT dataset_id, caption FROM picture WHERE id = 2") == [(other.id, full)]
+    async with store.transaction() as tx:
+        await tx.execute("UPDATE picture SET caption = 'rex, dog' WHERE id = 2")
+    await arrange.merge(dataset.id, other.id, OWNER)
+    assert await rows(store, "SELECT caption FROM picture ORDER BY id") == [
+        ("lisaxl, woman, t-rex toy, a dog and lisaxl's rex-o",),
+        ("lisaxl, woman",),
+    ]
+
+
 async def test_a_merge_says_why_not(arrange, datasets, dataset, asked, intake, config):
     other = await datasets.create(asked(name="Other", trigger="otherxl"))
     with pytest.raises(Refused, match="this one is itself"):
