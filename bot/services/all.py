@@ -57,10 +57,11 @@ from bot.vision.painter import Painter
 from bot.vision.tagger import Tagger
 from bot.vision.unzip import Unzipper
 from bot.web.limits import Limits
-from bot.web.links import Links, load_secret
+from bot.web.links import Links
 from bot.web.pages import Pages
 from bot.web.passes import Passes
 from bot.web.server import Download, WebServer
+from bot.web.signing import Signer, load_secret
 
 Clock = Callable[[], float]
 """Tells the time, in Unix seconds."""
@@ -184,8 +185,9 @@ def _build_jobs(store: Store, config: Config, clock: Callable[[], float], poster
     ending = Ending(store, config.training.max_attempts, clock)
     follower = Follower(store, runner, library, queue, ending, clock)
     web = WebServer(config.web, FinishedFiles(store, library).find)
-    secret, public = load_secret(config.paths.data / "links.secret"), config.web.reaches_members
-    links = Links(secret, config.web.link_hours, web.base_url, clock, public=public)
+    secret = load_secret(config.paths.data / "links.secret")
+    signer = Signer(secret, web.base_url, clock, public=config.web.reaches_members)
+    links = Links(signer, config.web.link_hours)
     return _Jobs(
         training=Training(store, config, runner, library, queue, ending, clock),
         queue=queue,
@@ -193,7 +195,7 @@ def _build_jobs(store: Store, config: Config, clock: Callable[[], float], poster
         library=library,
         web=web,
         links=links,
-        passes=Passes(secret, config.web.page_hours, web.base_url, clock, public=public),
+        passes=Passes(signer, config.web.page_hours),
         drawer=JobDrawer(store, queue, runner, library, links, poster),
         watch=TrainerWatch(store, runner, clock),
         embedded=_embedded(config, runner),

@@ -17,6 +17,7 @@ from bot.web.links import Links
 from bot.web.pages import STATIC, Pages
 from bot.web.passes import Passes
 from bot.web.server import WebServer
+from bot.web.signing import Signer
 from tests.bot.conftest import make_picture
 from tests.bot.jobs.lab import Clock
 from tests.bot.services.conftest import (  # noqa: F401 - fixtures
@@ -79,9 +80,9 @@ async def site(store, config, intake, captions, files, dataset, sharing):  # noq
     clock = Clock()
     desk = Desk(store, intake, captions, config.intake, lambda: None, lambda: None, UnderWay())
     server = WebServer(WebConfig(port=0), None)
-    passes = Passes(b"s" * 32, 12.0, server.base_url, clock)
+    passes = Passes(Signer(b"s" * 32, server.base_url, clock), 12.0)
     limits = Limits(clock)
-    await server.start(Links(b"s" * 32, 1.0, server.base_url), Pages(desk, files, passes, limits))
+    await server.start(Links(Signer(b"s" * 32, server.base_url), 1.0), Pages(desk, files, passes, limits))
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
         yield Site(session, server, passes, limits, clock)
     await server.close()
@@ -122,7 +123,7 @@ async def test_without_a_good_pass_nothing_is_told(site, change, method, path):
 
 async def test_a_downloads_signature_opens_no_page(site):
     """Both kinds of links are signed with one secret."""
-    links = Links(b"s" * 32, 1.0, site.server.base_url)
+    links = Links(Signer(b"s" * 32, site.server.base_url), 1.0)
     signature = links.link("1.11.9999999999").rpartition("=")[2]
     status, _ = await site.ask("GET", "api/dataset", headers={"Authorization": f"Bearer 1.11.9999999999.{signature}"})
     assert status == 401
