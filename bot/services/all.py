@@ -56,6 +56,8 @@ from bot.vision.measurer import Measurer
 from bot.vision.painter import Painter
 from bot.vision.tagger import Tagger
 from bot.vision.unzip import Unzipper
+from bot.web.edits import ManyAtOnce
+from bot.web.guard import Guard
 from bot.web.limits import Limits
 from bot.web.links import Links
 from bot.web.pages import Pages
@@ -234,7 +236,10 @@ def _build(store: Store, config: Config, client: discord.Client, clock: Clock, p
     threads = Threads(client, store, datasets, drawing.wake)
     wake_new = _both(captioning.wake, measuring.wake)
     posts = Posts(store, intake, _unpack(intake, config), wake_new, drawing.wake)
-    desk = Desk(store, intake, captions, config.intake, wake_new, drawing.wake, posts.under_way)
+    bulk = Bulk.build(store, pictures, tagger, config.tagger, clock)
+    desk = Desk(store, intake, captions, checks.quality, posts, config.intake, wake_new, drawing.wake)
+    many = ManyAtOnce(bulk, checks.quality, drawing.wake, measuring.wake)
+    limits = Limits()
     retention = Retention(store, config, pictures, clock)
     backups = Backups(store, config.paths.backups, clock)
     return Services(
@@ -246,7 +251,7 @@ def _build(store: Store, config: Config, client: discord.Client, clock: Clock, p
         sharing=Sharing(store, drawing.wake, clock),
         intake=intake,
         captions=captions,
-        bulk=Bulk.build(store, pictures, tagger, config.tagger, clock),
+        bulk=bulk,
         posts=posts,
         thread_posts=ThreadPosts(client, store, datasets, posts),
         threads=threads,
@@ -261,7 +266,7 @@ def _build(store: Store, config: Config, client: discord.Client, clock: Clock, p
         library=jobs.library,
         links=jobs.links,
         passes=jobs.passes,
-        pages=Pages(desk, pictures, jobs.passes, Limits()),
+        pages=Pages(desk, many, pictures, Guard(jobs.passes, limits), limits, config.paths.data),
         web=jobs.web,
         backups=backups,
         retention=retention,

@@ -140,7 +140,7 @@ async def test_captions_are_edited_in_place_and_nobody_overwrites_anybody(lab, b
     await tab.until("document.querySelector('.state').innerText == 'Saved'")
     await lab.until_card(thread, batch.id, "from the page")
 
-    await tab.click("summary")
+    await tab.click("#tag-box summary")
     await tab.click("#tags button", "from the page")
     await tab.until(
         "[...document.querySelectorAll('.picture')].filter((each) => !each.hidden).length == 1", "the filter"
