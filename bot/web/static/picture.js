@@ -83,7 +83,7 @@ export class PictureCard {
     this.text.setAttribute("aria-label", `Caption of picture ${this.place}, ${name}`);
     this.button.setAttribute("aria-label", `Look at picture ${this.place}, ${name}${level ? `: ${LEVELS[level]}` : ""}`);
     this.badge.textContent = this.place;
-    this.about.textContent = `${name} · ${width} × ${height}`;
+    this.about.replaceChildren(node("span", "", name), `· ${width} × ${height}`);
     this.about.title = name;
     this.element.dataset.level = level || "";
     this.said.replaceChildren(...this.verdict());

@@ -125,7 +125,7 @@ export class Sheet {
     const shown = [...counts].filter(([tag]) => this.label(tag).toLowerCase().includes(search));
     shown.sort(([a, n], [b, m]) => m - n || a.localeCompare(b));
     refill(byId("tags"), shown.map(([tag, times]) => this.chip(`tag:${tag}`, this.label(tag), times, this.tag === tag,
-      () => { this.tag = this.tag === tag ? "" : tag; })));
+      () => { this.tag = this.tag === tag ? "" : tag; this.kind = ""; })));
     byId("no-tags").hidden = shown.length > 0;
     byId("no-tags").textContent = counts.size ? "No tag is called so." : "No caption has tags yet.";
     byId("tag-count").textContent = counts.size || "";
@@ -149,13 +149,19 @@ export class Sheet {
   chip(name, words, times, pressed, act) {
     let chip = this.chips.get(name);
     if (!chip) {
-      chip = button("", () => { chip.act(); this.draw(); }, "chip");
+      chip = button("", () => { chip.act(); this.draw(); this.toStart(); }, "chip");
       this.chips.set(name, chip);
     }
     chip.act = act;
     chip.replaceChildren(words, node("b", "", ` ${times}`));
     chip.setAttribute("aria-pressed", String(pressed));
     return chip;
+  }
+
+  // What was chosen is shown from its first picture on, with what can be done with it.
+  toStart() {
+    const sheet = byId("sheet");
+    if (sheet.getBoundingClientRect().top < 0) sheet.scrollIntoView();
   }
 
   label(tag) {

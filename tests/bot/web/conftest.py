@@ -1,5 +1,8 @@
 """The Discord tests' server and bot for the browser; for calls the server without Discord."""
 
+import os
+from pathlib import Path
+
 import pytest
 
 from bot.services.sharing import Sharing
@@ -15,6 +18,7 @@ from tests.bot.services.conftest import (  # noqa: F401 - fixtures
     jobs,
     tagger,
 )
+from tests.bot.web.chromium import chromium
 from tests.bot.web.site import HELPER, site_of
 
 
@@ -29,3 +33,15 @@ async def site(store, config, intake, captions, files, dataset, sharing):  # noq
     await sharing.invite(dataset.id, OWNER, HELPER)
     async with site_of(store, config, intake, captions, files) as made:
         yield made
+
+
+@pytest.fixture
+def shots(tmp_path) -> Path:
+    """Where screenshots go; LORELEI_SHOTS keeps them to be looked at."""
+    return Path(os.environ.get("LORELEI_SHOTS") or tmp_path / "shots")
+
+
+@pytest.fixture
+async def browser(tmp_path):
+    async with chromium(tmp_path / "profile") as found:
+        yield found
