@@ -239,7 +239,6 @@ def _build(store: Store, config: Config, client: discord.Client, clock: Clock, p
     bulk = Bulk.build(store, pictures, tagger, config.tagger, clock)
     desk = Desk(store, intake, captions, checks.quality, posts, config.intake, wake_new, drawing.wake)
     many = ManyAtOnce(bulk, checks.quality, drawing.wake, measuring.wake)
-    limits = Limits()
     retention = Retention(store, config, pictures, clock)
     backups = Backups(store, config.paths.backups, clock)
     return Services(
@@ -266,7 +265,7 @@ def _build(store: Store, config: Config, client: discord.Client, clock: Clock, p
         library=jobs.library,
         links=jobs.links,
         passes=jobs.passes,
-        pages=Pages(desk, many, pictures, Guard(jobs.passes, limits), limits, config.paths.data),
+        pages=_pages(desk, many, pictures, jobs.passes, config),
         web=jobs.web,
         backups=backups,
         retention=retention,
@@ -292,6 +291,11 @@ def _both(one: Callable[[], None], other: Callable[[], None]) -> Callable[[], No
         other()
 
     return wake
+
+
+def _pages(desk: Desk, many: ManyAtOnce, pictures: FileStore, passes: Passes, config: Config) -> Pages:
+    limits = Limits()
+    return Pages(desk, many, pictures, Guard(passes, limits), limits, config.paths.data)
 
 
 def _unpack(intake: Intake, config: Config) -> Unpack:

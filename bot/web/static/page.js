@@ -96,7 +96,7 @@ class Page {
     if (report.measuring) going.push(`looking at ${count(report.measuring, "picture")}`);
     if (untagged) going.push(`writing ${count(untagged, "caption")}`);
     byId("going").hidden = !going.length;
-    byId("going").textContent = `Still ${going.join(", ")} …`;
+    byId("going").textContent = `Still ${going.join(", ")}\u00a0…`;
   }
 
   report(report) {

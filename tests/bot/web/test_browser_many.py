@@ -110,6 +110,17 @@ async def test_on_a_phone_every_button_is_large_enough_and_named(lab, browser, p
     assert await tab.run("document.documentElement.scrollWidth <= innerWidth"), "nothing sticks out"
 
 
+async def test_what_was_written_stays_when_the_link_expires(lab, browser, pictures, monkeypatch):
+    _, _, tab = await page_of(lab, browser, pictures)
+    await tab.write(".picture textarea", "an hour of work")
+    monkeypatch.setattr(lab.bot.services.passes, "expired", lambda made: True)
+    await tab.run("dispatchEvent(new Event('online'))")
+    await tab.until("document.querySelector('#notice').innerText.includes('has expired')", "the end")
+    assert "still here, to be copied" in await tab.text("#notice")
+    assert await tab.run("!document.querySelector('#main').hidden")
+    assert await tab.run(f"{CAPTIONS}[0]") == "an hour of work"
+
+
 async def test_arrow_keys_lead_through_the_pictures(lab, browser, pictures):
     _, _, tab = await page_of(lab, browser, pictures)
     await tab.click(".thumb")
