@@ -32,7 +32,8 @@ def more_row(dataset: Dataset) -> discord.ui.ActionRow[Card]:
 def page_card(dataset: Dataset, link: PageLink) -> Card:
     """The member's own link to the dataset's page."""
     words = (
-        f"## {escaped(dataset.name)} on a page\nChoose all your pictures at once, see them, edit their captions. "
+        f"## {escaped(dataset.name)} on a page\nChoose all your pictures or a ZIP of them, see them, edit their"
+        " captions, one by one or all at once. "
         f"If the connection breaks, it goes on; if you close the page, choose the same pictures again.\n"
         f"-# This link is yours alone and ends <t:{link.expires}:R>: who has it can do there what you can."
     )

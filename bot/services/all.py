@@ -56,11 +56,14 @@ from bot.vision.measuring.measurer import Measurer
 from bot.vision.sheets.painter import Painter
 from bot.vision.tagging.tagger import Tagger
 from bot.vision.zips.unzip import Unzipper
+from bot.web.edits import ManyAtOnce
+from bot.web.guard import Guard
 from bot.web.limits import Limits
-from bot.web.links import Links, load_secret
+from bot.web.links import Links
 from bot.web.pages import Pages
 from bot.web.passes import Passes
 from bot.web.server import Download, WebServer
+from bot.web.signing import Signer, load_secret
 
 Clock = Callable[[], float]
 """Tells the time, in Unix seconds."""
@@ -187,12 +190,9 @@ class _Site:
 
 def _build_site(store: Store, config: Config, library: Library, clock: Clock) -> _Site:
     web = WebServer(config.web, FinishedFiles(store, library).find)
-    secret, public = load_secret(config.paths.data / "links.secret"), config.web.reaches_members
-    return _Site(
-        web=web,
-        links=Links(secret, config.web.link_hours, web.base_url, clock, public=public),
-        passes=Passes(secret, config.web.page_hours, web.base_url, clock, public=public),
-    )
+    secret = load_secret(config.paths.data / "links.secret")
+    signer = Signer(secret, web.base_url, clock, public=config.web.reaches_members)
+    return _Site(web, Links(signer, config.web.link_hours), Passes(signer, config.web.page_hours))
 
 
 def _build_jobs(store: Store, config: Config, library: Library, links: Links, clock: Clock, poster: Poster) -> Jobs:
@@ -245,7 +245,9 @@ def _build(store: Store, config: Config, client: discord.Client, clock: Clock, p
     threads = Threads(client, store, datasets, drawing.wake)
     wake_new = _both(captioning.wake, measuring.wake)
     posts = Posts(store, intake, _unpack(intake, config), wake_new, drawing.wake)
-    desk = Desk(store, intake, captions, config.intake, wake_new, drawing.wake, posts.under_way)
+    desk = Desk(store, intake, captions, checks.quality, posts, config.intake, wake_new, drawing.wake)
+    bulk = Bulk.build(store, pictures, tagger, config.tagger, clock)
+    many = ManyAtOnce(bulk, checks.quality, drawing.wake, measuring.wake)
     return Services(
         store=store,
         config=config,
@@ -255,7 +257,7 @@ def _build(store: Store, config: Config, client: discord.Client, clock: Clock, p
         sharing=Sharing(store, drawing.wake, clock),
         intake=intake,
         captions=captions,
-        bulk=Bulk.build(store, pictures, tagger, config.tagger, clock),
+        bulk=bulk,
         posts=posts,
         thread_posts=ThreadPosts(client, store, datasets, posts),
         threads=threads,
@@ -266,7 +268,7 @@ def _build(store: Store, config: Config, client: discord.Client, clock: Clock, p
         cards=cards,
         links=site.links,
         passes=site.passes,
-        pages=Pages(desk, pictures, site.passes, Limits()),
+        pages=_pages(desk, many, pictures, site.passes, config),
         web=site.web,
         upkeep=_build_upkeep(store, config, pictures, jobs, clock),
         loops=(*_loops(config, jobs, outbox, datasets, threads), captioning, measuring, drawing),
@@ -294,6 +296,11 @@ def _both(one: Callable[[], None], other: Callable[[], None]) -> Callable[[], No
         other()
 
     return wake
+
+
+def _pages(desk: Desk, many: ManyAtOnce, pictures: FileStore, passes: Passes, config: Config) -> Pages:
+    limits = Limits()
+    return Pages(desk, many, pictures, Guard(passes, limits), limits, config.paths.data)
 
 
 def _unpack(intake: Intake, config: Config) -> Unpack:

@@ -5,18 +5,17 @@ The same services and rules as in Discord; the cards there follow what is done h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from bot.config import IntakeConfig
 from bot.errors import NotFound, Refused
 from bot.rules.access import Role, role_of
-from bot.rules.quality import Verdict
 from bot.services.captions import Captions
 from bot.services.datasets import allowed
 from bot.services.intake import BatchReport, Incoming, Intake
-from bot.services.posts import growing
-from bot.services.under_way import UnderWay
+from bot.services.posts import Posts, growing
+from bot.services.quality import Quality, Report
 from bot.store import pictures
 from bot.store.database import Store
 from bot.store.helpers import helper_of
@@ -30,14 +29,15 @@ class Sheet:
     dataset: Dataset
     role: Role
     pictures: tuple[Picture, ...]
-    verdicts: Mapping[int, Verdict]
-    """What the report says, by picture id, of those that were measured."""
+    report: Report
+    """Of those that were measured."""
 
 
 @dataclass(frozen=True, slots=True)
 class Edited:
     """What became of an edit: `picture` is as it now stands."""
 
+    dataset: Dataset
     picture: Picture
     stored: bool
     """False when somebody else (or the tagger) was faster."""
@@ -51,19 +51,21 @@ class Desk:
         store: Store,
         intake: Intake,
         captions: Captions,
+        quality: Quality,
+        posts: Posts,
         limits: IntakeConfig,
         wake_captions: Callable[[], None],
         wake_cards: Callable[[], None],
-        under_way: UnderWay,
     ) -> None:
         self._store = store
         self._intake = intake
         self._captions = captions
+        self._quality = quality
+        self._posts = posts
         self.limits = limits
         """Of files and of the dataset."""
         self._wake_captions = wake_captions
         self._wake_cards = wake_cards
-        self._under_way = under_way
 
     async def sheet(self, dataset_id: int, user_id: int) -> Sheet:
         """The dataset as it stands; raises NotFound, NotYours."""
@@ -71,8 +73,7 @@ class Desk:
             dataset = await allowed(tx, dataset_id, user_id, "see")
             role = role_of(dataset, user_id, await helper_of(tx, dataset_id, user_id))
             found = await pictures.pictures_of_dataset(tx, dataset_id)
-            verdicts = await self._captions.verdicts(tx, dataset)
-        return Sheet(dataset, role, tuple(found), verdicts)
+        return Sheet(dataset, role, tuple(found), await self._quality.look(dataset_id))
 
     async def may_add(self, dataset_id: int, user_id: int) -> None:
         """Raises what `add` would raise before a file has come in: NotFound, NotYours, Refused."""
@@ -83,42 +84,53 @@ class Desk:
 
         Raises NotFound, NotYours, Refused, StorageError; what is wrong with the file is in the report.
         """
-        with self._under_way:
+        with self._posts.under_way:
             report = await self._intake.add_more(dataset_id, user_id, source, [file], also=growing)
         if report.batch is not None:
             self._wake_cards()
             self._wake_captions()
         return report
 
+    async def add_archive(self, dataset_id: int, user_id: int, source: str, file: Incoming) -> BatchReport:
+        """Add an archive's pictures as a batch of their own, as one handed over in Discord; may be tried again.
+
+        Raises NotFound, NotYours, Refused, StorageError; what was left out is in the report.
+        """
+        with self._posts.under_way:
+            return await self._posts.hand_over(dataset_id, user_id, source, [file])
+
     async def picture(self, dataset_id: int, user_id: int, picture_id: int) -> Picture:
         """A picture of this dataset; raises NotFound, NotYours."""
-        async with self._store.transaction() as tx:
-            await allowed(tx, dataset_id, user_id, "see")
-            found = await pictures.picture_by_id(tx, picture_id)
-        if found is None or found.dataset_id != dataset_id:
-            raise NotFound("This picture was removed.")
-        return found
+        return (await self._found(dataset_id, user_id, picture_id))[1]
 
     async def edit(self, dataset_id: int, user_id: int, picture_id: int, text: str, seen: str, revision: int) -> Edited:
         """Store a caption on top of the one `seen` at that revision; another that took its place stays and comes back.
 
         Raises NotFound, NotYours, Refused.
         """
-        now = await self.picture(dataset_id, user_id, picture_id)
+        dataset, now = await self._found(dataset_id, user_id, picture_id)
         if (now.caption, now.revision) != (seen, revision):  # also the tagger's, which counts as no revision
-            return Edited(now, stored=False)
+            return Edited(dataset, now, stored=False)
         try:
             edited = await self._captions.edit(picture_id, user_id, text, revision, redraw=True)
         except Refused:
             now = await self.picture(dataset_id, user_id, picture_id)
             if now.revision == revision:
                 raise
-            return Edited(now, stored=False)
+            return Edited(dataset, now, stored=False)
         self._wake_cards()
-        return Edited(edited, stored=True)
+        return Edited(dataset, edited, stored=True)
 
     async def remove(self, dataset_id: int, user_id: int, picture_id: int) -> None:
         """Take a picture out for good; raises NotFound, NotYours, Refused."""
         await self.picture(dataset_id, user_id, picture_id)
         await self._captions.remove(picture_id, user_id)
         self._wake_cards()
+
+    async def _found(self, dataset_id: int, user_id: int, picture_id: int) -> tuple[Dataset, Picture]:
+        async with self._store.transaction() as tx:
+            dataset = await allowed(tx, dataset_id, user_id, "see")
+            found = await pictures.picture_by_id(tx, picture_id)
+        if found is None or found.dataset_id != dataset_id:
+            raise NotFound("This picture was removed.")
+        return dataset, found

@@ -24,7 +24,12 @@ NAMED = 5
 
 def is_archive(file: Incoming) -> bool:
     """Whether a file is to be unpacked; by its name, as the bytes are not here yet."""
-    return file.name.casefold().endswith(".zip")
+    return is_archive_name(file.name)
+
+
+def is_archive_name(name: str) -> bool:
+    """The same of a file of which only the name is known."""
+    return name.casefold().endswith(".zip")
 
 
 class Unpack:

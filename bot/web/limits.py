@@ -6,12 +6,16 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 UPLOADS_PER_MEMBER = 4
 """Files of one member on their way at once; the page sends three."""
 UPLOADS = 8
 """Files of all members held in memory at once, each of at most `intake.max_file_bytes`."""
+ARCHIVES_PER_MEMBER = 1
+"""Archives of one member on their way or being unpacked at once."""
+ARCHIVES = 3
+"""Archives of all members lying on the disk at once, each of at most `intake.max_zip_bytes`."""
 REQUESTS_PER_MINUTE = 1200
 """Of one member: a page of 100 pictures takes about 100 at once, an upload of 100 as many again."""
 MINUTE = 60.0
@@ -26,8 +30,8 @@ class Limits:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._uploads = asyncio.Semaphore(UPLOADS)
-        self._uploading: Counter[int] = Counter()
+        self._uploads = _Places(UPLOADS, UPLOADS_PER_MEMBER)
+        self._archives = _Places(ARCHIVES, ARCHIVES_PER_MEMBER)
         self._asked: Counter[int] = Counter()
         self._minute = 0.0
 
@@ -40,16 +44,32 @@ class Limits:
         if self._asked[user_id] > REQUESTS_PER_MINUTE:
             raise TooMany
 
-    @asynccontextmanager
-    async def upload(self, user_id: int) -> AsyncIterator[None]:
+    def upload(self, user_id: int) -> AbstractAsyncContextManager[None]:
         """Hold a place for one file while it comes in; waits its turn among members, raises TooMany for one alone."""
-        if self._uploading[user_id] >= UPLOADS_PER_MEMBER:
+        return self._uploads.hold(user_id)
+
+    def archive(self, user_id: int) -> AbstractAsyncContextManager[None]:
+        """The same for an archive, until it is unpacked."""
+        return self._archives.hold(user_id)
+
+
+class _Places:
+    """So many for all members, so many of them for one."""
+
+    def __init__(self, places: int, each: int) -> None:
+        self._places = asyncio.Semaphore(places)
+        self._each = each
+        self._held: Counter[int] = Counter()
+
+    @asynccontextmanager
+    async def hold(self, user_id: int) -> AsyncIterator[None]:
+        if self._held[user_id] >= self._each:
             raise TooMany
-        self._uploading[user_id] += 1
+        self._held[user_id] += 1
         try:
-            async with self._uploads:
+            async with self._places:
                 yield
         finally:
-            self._uploading[user_id] -= 1
-            if not self._uploading[user_id]:
-                del self._uploading[user_id]
+            self._held[user_id] -= 1
+            if not self._held[user_id]:
+                del self._held[user_id]

@@ -9,12 +9,10 @@ helper who was taken out is out at once.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import re
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
+
+from bot.web.signing import Signer
 
 _PASS = re.compile(r"([0-9]{1,19})\.([0-9]{1,20})\.([0-9]{1,12})\.([0-9a-f]{64})")
 
@@ -47,44 +45,34 @@ class PageLink:
 class Passes:
     """Makes and checks passes."""
 
-    def __init__(
-        self,
-        secret: bytes,
-        hours: float,
-        base_url: Callable[[], str],
-        clock: Callable[[], float] = time.time,
-        *,
-        public: bool = True,
-    ) -> None:
-        self._secret = secret
+    def __init__(self, signer: Signer, hours: float) -> None:
+        self._signer = signer
         self._hours = hours
-        self._base_url = base_url
-        self._clock = clock
-        self._public = public
 
     def link(self, dataset_id: int, user_id: int) -> PageLink | None:
         """A fresh link to the dataset's page; None while the web server is not up."""
-        base = self._base_url()
+        base = self._signer.base_url()
         if not base:
             return None
-        made = Pass(dataset_id, user_id, int(self._clock() + self._hours * 3600.0))
+        made = Pass(dataset_id, user_id, self._signer.expiry(self._hours))
         fields = f"{made.dataset_id}.{made.user_id}.{made.expires}"
-        return PageLink(f"{base}/u/#{fields}.{self._sign(fields)}", made.expires, self._public)
+        return PageLink(f"{base}/u/#{fields}.{self._signer.sign(_text(fields))}", made.expires, self._signer.public)
 
     def check(self, text: str) -> Pass | None:
-        """The pass, if it is one of ours; compares in constant time. Whether it has expired is asked of `expired`."""
+        """The pass, if it is one of ours. Whether it has expired is asked of `expired`."""
         match = _PASS.fullmatch(text)
         if match is None:
             return None
         fields, _, signature = text.rpartition(".")
-        if not hmac.compare_digest(self._sign(fields), signature):
+        if not self._signer.signed(_text(fields), signature):
             return None
         return Pass(int(match[1]), int(match[2]), int(match[3]))
 
     def expired(self, made: Pass) -> bool:
         """Whether its time is over."""
-        return made.expires <= self._clock()
+        return self._signer.expired(made.expires)
 
-    def _sign(self, fields: str) -> str:
-        # "page:" keeps these signatures apart from those of downloads (bot.web.links), which use the same secret.
-        return hmac.new(self._secret, f"page:{fields}".encode(), hashlib.sha256).hexdigest()
+
+def _text(fields: str) -> str:
+    # "page:" keeps these apart from the texts of download links, which begin with a number.
+    return f"page:{fields}"

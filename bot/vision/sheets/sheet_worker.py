@@ -24,10 +24,15 @@ COLUMNS, CELL, FRAME, GAP = 5, 216, 10, 6
 FEW_COLUMNS = 3
 """For sheets of up to nine pictures, so that they are not tiny."""
 NUMBER_SIZE = 40
-PAIR_SIDE = 540
+PAIR_SIDE, ARROW = 540, 72
+"""Of the square beside its picture, and of the room between them for an arrow."""
 COLOURS = ((35, 165, 90), (240, 178, 50), (242, 63, 67))
 """Green, amber, red: Discord's signal colours."""
 GROUND, INK, LINE = (30, 31, 34), (255, 255, 255), (88, 101, 242)
+MOST_SIDE = 4096
+"""Of a picture in memory as a whole, transparency included."""
+OUTLINE, PAIR_OUTLINE = 4, 10
+"""Lines around a square in a sheet, and in a pair, which a phone shows at a third of its size."""
 DIMMED = 90
 """Of 255: how much is left of what a square leaves out."""
 QUALITY = 88
@@ -47,13 +52,20 @@ def sheet(cells: Sequence[dict[str, Any]]) -> Image.Image:
 
 
 def pair(path: Path, box: Sequence[float]) -> Image.Image:
-    """The picture with its square outlined, and beside it the square."""
-    whole = opened(path, 2 * PAIR_SIDE)
-    canvas = Image.new("RGB", (2 * PAIR_SIDE + 3 * GAP, PAIR_SIDE + 2 * GAP), GROUND)
-    before = _framed(whole, box, PAIR_SIDE)
-    canvas.paste(before, (GAP + (PAIR_SIDE - before.width) // 2, GAP + (PAIR_SIDE - before.height) // 2))
+    """The picture with its square outlined, an arrow, and the square, in its own sharpness.
+
+    No wider than it must be: beside a tall picture the square is larger on a phone.
+    """
+    # So large that the square is not enlarged here, which would look softer than what is trained on.
+    share = max(PAIR_SIDE / MOST_SIDE, min(box[2] - box[0], box[3] - box[1]))
+    whole = opened(path, round(PAIR_SIDE / share))
+    before = _framed(whole, box, PAIR_SIDE, PAIR_OUTLINE)
+    start = GAP + before.width
+    canvas = Image.new("RGB", (start + ARROW + PAIR_SIDE + GAP, PAIR_SIDE + 2 * GAP), GROUND)
+    canvas.paste(before, (GAP, GAP + (PAIR_SIDE - before.height) // 2))
+    _arrow(ImageDraw.Draw(canvas), (start, GAP + PAIR_SIDE // 2))
     after = whole.crop(_pixels(box, whole.size)).resize((PAIR_SIDE, PAIR_SIDE), Image.Resampling.LANCZOS)
-    canvas.paste(after, (PAIR_SIDE + 2 * GAP, GAP))
+    canvas.paste(after, (start + ARROW, GAP))
     return canvas
 
 
@@ -109,7 +121,15 @@ def _cross(draw: ImageDraw.ImageDraw, corner: tuple[int, int], colour: tuple[int
         draw.line((*start, *end), fill=INK, width=7)
 
 
-def _framed(image: Image.Image, box: Sequence[float], side: int) -> Image.Image:
+def _arrow(draw: ImageDraw.ImageDraw, place: tuple[int, int]) -> None:
+    """To the right, in the middle of the ARROW pixels that begin at `place`."""
+    left, middle = place
+    tip, tail, half = left + ARROW - 14, left + 14, 20
+    draw.line((tail, middle, tip - half, middle), fill=INK, width=12)
+    draw.polygon(((tip - half, middle - half), (tip, middle), (tip - half, middle + half)), fill=INK)
+
+
+def _framed(image: Image.Image, box: Sequence[float], side: int, outline: int = OUTLINE) -> Image.Image:
     """The picture within `side`, dimmed outside the box, the box outlined."""
     scale = side / max(image.size)
     small = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))))
@@ -117,7 +137,7 @@ def _framed(image: Image.Image, box: Sequence[float], side: int) -> Image.Image:
     inside = _pixels(box, small.size)
     dimmed.paste(small.crop(inside), inside[:2])
     left, top, right, lower = inside
-    ImageDraw.Draw(dimmed).rectangle((left, top, right - 1, lower - 1), outline=LINE, width=4)
+    ImageDraw.Draw(dimmed).rectangle((left, top, right - 1, lower - 1), outline=LINE, width=outline)
     return dimmed
 
 

@@ -1,12 +1,12 @@
-// A dataset's page: joins the hand-over (upload.js) and the sheet (sheet.js) to the bot's interface under api/.
-// The pass comes in the address's fragment, which browsers send to nobody, and goes out in a header.
+// A dataset's page: joins the hand-over (upload.js), the sheet (sheet.js) and bulk edits (many.js) to the bot's
+// interface under api/. The pass comes in the address's fragment, which browsers send to nobody, and goes out in a
+// header.
 
+import { byId, count, node } from "./dom.js";
+import { Many } from "./many.js";
+import { Pace } from "./pace.js";
 import { Sheet } from "./sheet.js";
 import { Uploads } from "./upload.js";
-
-const BUSY_SECONDS = 4; // between two looks while captions are being written
-const QUIET_SECONDS = 20;
-const byId = (id) => document.getElementById(id);
 
 class Api {
   constructor(pass) {
@@ -15,9 +15,10 @@ class Api {
 
   async json(method, path, body) {
     const answer = await this.fetch(path, { method, body: body === undefined ? undefined : JSON.stringify(body) });
-    const value = await answer.json();
+    const text = await answer.text();
+    const value = JSON.parse(text);
     if (!answer.ok && value.error) throw new Refusal(value.error, answer.status);
-    return { value, status: answer.status };
+    return { value, text, status: answer.status };
   }
 
   async picture(id, side) {
@@ -41,26 +42,33 @@ class Refusal extends Error {
 class Page {
   constructor(pass) {
     this.api = new Api(pass);
-    this.sheet = new Sheet(this.api, (sentence) => this.notice(sentence));
+    this.pace = new Pace(() => this.look());
+    const changed = () => this.pace.now();
+    this.many = new Many(this.api, changed);
+    this.sheet = new Sheet(this.api, this.many, changed);
     this.uploads = new Uploads(this.api.headers, {
       known: (sha256) => this.sheet.has(sha256),
-      added: (picture) => this.added(picture),
+      added: (pictures) => this.added(pictures),
+      sent: changed,
     });
-    this.timer = 0;
+    this.last = "";
+    addEventListener("beforeunload", (event) => { if (this.sheet.unsaved()) event.preventDefault(); });
   }
 
-  async load() {
-    clearTimeout(this.timer);
+  // Looks for news; null when the page may not any more.
+  async look() {
     try {
-      const { value } = await this.api.json("GET", "api/dataset");
-      this.show(value);
+      const { value, text } = await this.api.json("GET", "api/dataset");
+      const news = text !== this.last;
+      this.last = text;
+      if (news) this.show(value);
       this.notice("");
+      return { news, busy: this.uploads.left() > 0 || value.report.measuring > 0 || this.sheet.untagged() > 0 };
     } catch (error) {
-      if (error instanceof Refusal && error.status !== 429 && error.status < 500) return this.closed(error.message);
+      if (error instanceof Refusal && error.status !== 429 && error.status < 500) return this.closed(error);
       this.notice("No connection to the bot. Nothing is lost; the page goes on by itself.");
+      return { news: false, busy: true };
     }
-    const seconds = this.sheet.waiting() ? BUSY_SECONDS : QUIET_SECONDS;
-    this.timer = setTimeout(() => (document.hidden ? 0 : this.load()), seconds * 1000);
   }
 
   show(dataset) {
@@ -68,44 +76,80 @@ class Page {
     document.title = dataset.name;
     byId("name").textContent = dataset.name;
     byId("hand-over").hidden = !dataset.open;
+    byId("away").hidden = dataset.open;
+    byId("edit-all").hidden = !dataset.open;
     byId("main").hidden = false;
-    this.uploads.limit = dataset.max_file_bytes;
+    this.uploads.limits = { picture: dataset.max_file_bytes, archive: dataset.max_zip_bytes };
     this.sheet.show(dataset);
+    this.report(dataset.report);
     this.count();
   }
 
+  // How much there is, and what is still going on.
   count() {
-    const { trigger, class_word: word, max_pictures: most } = this.dataset;
+    const { trigger, class_word: word, max_pictures: most, report } = this.dataset;
     const what = word ? `${trigger}, ${word}` : trigger;
-    byId("about").textContent = `${what} · ${this.sheet.size()} of at most ${most} pictures`;
+    const [size, untagged] = [this.sheet.size(), this.sheet.untagged()];
+    byId("about").textContent = `${what} · ${size} of at most ${most} pictures`;
+    byId("drop").classList.toggle("compact", size > 0);
+    const going = [];
+    if (report.measuring) going.push(`looking at ${count(report.measuring, "picture")}`);
+    if (untagged) going.push(`writing ${count(untagged, "caption")}`);
+    byId("going").hidden = !going.length;
+    byId("going").textContent = `Still ${going.join(", ")}\u00a0…`;
   }
 
-  added(picture) {
-    this.sheet.add(picture);
+  report(report) {
+    const lines = report.groups.map(({ level, numbers, said }) => {
+      const line = node("li");
+      line.append(node("b", `level ${level}`, shortened(numbers)), ` ${said}`);
+      return line;
+    });
+    for (const sentence of report.advice) lines.push(node("li", "", sentence));
+    const buttons = [];
+    if (this.dataset.open && report.red) buttons.push(this.many.dropButton(report));
+    if (this.dataset.open && report.dropped) buttons.push(this.many.backButton(report));
+    byId("report-lines").replaceChildren(...lines);
+    byId("report-buttons").replaceChildren(...buttons);
+    byId("report-good").hidden = lines.length > 0;
+    byId("report-count").textContent = lines.length || "";
+    byId("report-box").hidden = !this.sheet.size() && !report.dropped;
+  }
+
+  added(pictures) {
+    for (const picture of pictures) this.sheet.add(picture);
     this.count();
   }
 
   notice(sentence) {
     byId("notice").textContent = sentence;
     byId("notice").hidden = !sentence;
-    if (this.dataset) this.count();
   }
 
-  closed(sentence) {
-    byId("main").hidden = true;
+  // What was typed and not saved stays to be copied, unless the member may not see this any more.
+  closed(error) {
+    const kept = error.status === 401 && this.sheet.unsaved();
+    byId("main").hidden = !kept;
     byId("about").textContent = "";
+    byId("going").hidden = true;
     this.uploads.stop();
-    this.notice(sentence);
+    this.notice(kept ? `${error.message} What you wrote and did not save is still here, to be copied.` : error.message);
+    return null;
   }
+}
+
+function shortened(numbers) {
+  const more = numbers.length - 8;
+  return numbers.slice(0, 8).join(", ") + (more > 0 ? ` and ${more} more` : "");
 }
 
 const pass = location.hash.slice(1);
 if (pass) {
   const page = new Page(pass);
-  addEventListener("visibilitychange", () => { if (!document.hidden) page.load(); });
-  addEventListener("online", () => page.load());
+  addEventListener("visibilitychange", () => page.pace.turned());
+  addEventListener("online", () => page.pace.now());
   addEventListener("hashchange", () => location.reload());
-  page.load();
+  page.pace.now();
 } else {
   byId("about").textContent = "";
   byId("notice").textContent = "This link is not complete. Press Upload many on the dataset's card for a fresh link.";

@@ -163,6 +163,12 @@ class Lab:
         """The newest message with a button of that action."""
         return (await until(lambda: self.cards(thread, action), f"a card with {action}"))[-1]
 
+    async def page_link(self, thread, actor=None) -> str:
+        """Press Upload many; the link to the web page in the answer."""
+        result = await self.press(actor or self.alice, await self.card(thread, "add"), "page")
+        message = (await self.answer(result)).message
+        return next(each.url for each in buttons(message) if each.url)
+
     async def until_card(self, thread: ChannelHandle, message_id: int, words: str) -> discord.Message:
         """The message once it shows `words`."""
 

@@ -158,7 +158,7 @@ async def measure(lab, dataset, *known):
 async def test_a_preset_with_squares_says_so(lab):
     dataset = await lab.dataset(pictures=3)
     await measure(lab, dataset, measures(), measures(), None)
-    plan = lab.services.training.plan
+    plan = lab.services.jobs.training.plan
     assert "quares" not in " ".join((await plan(dataset.id, OWNER)).notes)
     words = said(plan_card(await plan(dataset.id, OWNER, "face-classic"), "face-classic", "Classic"))
     assert "This preset cuts pictures to squares around the face; the report judges their shapes" in words
@@ -174,7 +174,7 @@ async def test_a_preset_with_squares_says_so(lab):
 async def test_a_host_of_squares_and_a_preset_of_shapes(lab, monkeypatch):
     dataset = await lab.dataset(pictures=3)
     monkeypatch.setattr(type(lab.config.training), "preset_for", lambda self, kind, chosen="": chosen or "face-classic")
-    notes = (await lab.services.training.plan(dataset.id, OWNER, "face")).notes
+    notes = (await lab.services.jobs.training.plan(dataset.id, OWNER, "face")).notes
     assert "This preset keeps the pictures' shapes; the report judges squares." in notes
 
 
@@ -183,13 +183,13 @@ async def test_squares_that_are_enlarged_are_counted(lab):
     await measure(lab, dataset, *[measures()] * 3)
     async with lab.services.store.transaction() as tx:
         await tx.execute("UPDATE picture SET width = 1000, height = 900 WHERE id > 1")
-    notes = " ".join((await lab.services.training.plan(dataset.id, OWNER, "face-classic")).notes)
+    notes = " ".join((await lab.services.jobs.training.plan(dataset.id, OWNER, "face-classic")).notes)
     assert "Squares under 1024 pixels: 2; they are enlarged to train." in notes
 
 
 async def test_who_starts_before_pictures_were_looked_at_is_asked(lab):
     dataset = await lab.dataset(pictures=3)
-    training = lab.services.training
+    training = lab.services.jobs.training
     await measure(lab, dataset, measures())
     plan = await training.plan(dataset.id, OWNER, "face-classic", 4)
     assert plan.waiting == 2
@@ -211,7 +211,7 @@ async def test_who_starts_before_pictures_were_looked_at_is_asked(lab):
 
 async def test_who_will_not_wait_starts_anyway(lab):
     dataset = await lab.dataset(pictures=3)
-    job = await lab.services.training.submit(dataset.id, OWNER, "face-classic", unseen=True)
+    job = await lab.services.jobs.training.submit(dataset.id, OWNER, "face-classic", unseen=True)
     spec = JobFolder(lab.config.paths.jobs / job.id).spec()
     assert spec.config.square
     assert len(spec.pictures) == 3

@@ -7,8 +7,9 @@ import pytest
 
 from bot.config import WebConfig
 from bot.errors import StorageError
-from bot.web.links import Links, load_secret
+from bot.web.links import Links
 from bot.web.server import Download, WebServer
+from bot.web.signing import Signer, load_secret
 from tests.bot.jobs.lab import Clock
 
 DATA = bytes(range(256)) * 40
@@ -24,7 +25,7 @@ async def site(tmp_path):
         return Download(path, path.name) if job_id == "job1" else None
 
     server, clock = WebServer(WebConfig(port=0), find), Clock()
-    links = Links(b"s" * 32, 72.0, server.base_url, clock)
+    links = Links(Signer(b"s" * 32, server.base_url, clock), 72.0)
     await server.start(links)
     async with aiohttp.ClientSession() as session:
         yield session, links, clock, server
@@ -98,7 +99,7 @@ async def test_a_taken_port_does_not_stop_the_bot(caplog):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         server = WebServer(WebConfig(port=taken.getsockname()[1]), None)
-        links = Links(b"s" * 32, 1.0, server.base_url)
+        links = Links(Signer(b"s" * 32, server.base_url), 1.0)
         await server.start(links)
         assert "change [web] in config.toml" in caplog.text
         assert links.link("job1") == ""
@@ -107,7 +108,7 @@ async def test_a_taken_port_does_not_stop_the_bot(caplog):
 
 async def test_links_begin_with_the_public_address():
     server = WebServer(WebConfig(port=0, public_url="https://lora.example/bot/"), None)
-    links = Links(b"s" * 32, 1.0, server.base_url)
+    links = Links(Signer(b"s" * 32, server.base_url), 1.0)
     await server.start(links)
     assert links.link("job1").startswith("https://lora.example/bot/d/job1?e=")
     await server.close()

@@ -14,13 +14,15 @@ from bot.services.bulk.all import Bulk
 from bot.services.bulk.edits import BulkEdits
 from bot.services.crops import Crops
 from bot.services.desk import Desk
+from bot.services.posts import Posts
 from bot.services.quality import Quality
 from bot.services.sharing import Sharing
 from bot.services.tag_options import TagSettings
-from bot.services.under_way import UnderWay
+from bot.services.unpack import Unpack
 from bot.store.rows import Helper
 from bot.vision.sheets.painter import Painter
 from bot.vision.tagging.tagger import Tagger
+from bot.vision.zips.unzip import Unzipper
 from tests.bot.conftest import make_picture
 from tests.bot.services.conftest import OTHER, OWNER, incoming, rows
 
@@ -60,8 +62,11 @@ def arrange(store, files, config) -> Arrange:
 
 
 @pytest.fixture
-def desk(store, intake, captions, config) -> Desk:
-    return Desk(store, intake, captions, config.intake, lambda: None, lambda: None, UnderWay())
+def desk(store, intake, captions, files, config) -> Desk:
+    unpack = Unpack(intake, Unzipper(config.intake.max_file_bytes), config.intake)
+    posts = Posts(store, intake, unpack, lambda: None, lambda: None)
+    quality = Quality(store, files, config, Painter())
+    return Desk(store, intake, captions, quality, posts, config.intake, lambda: None, lambda: None)
 
 
 @pytest.fixture
@@ -162,6 +167,7 @@ async def test_every_call_asks_who_it_is(people, intake, captions, datasets, sha
         "add": (WORKERS, lambda who: intake.add(people.id, who, f"m{who}", [incoming("b.jpg", make_picture(seed=1))])),
         "add more": (WORKERS, lambda who: intake.add_more(people.id, who, "p", [incoming("c.jpg", make_picture())])),
         "desk add": (WORKERS, lambda who: desk.add(people.id, who, "p", incoming("d.jpg", make_picture(seed=2)))),
+        "archive": (WORKERS, lambda who: desk.add_archive(people.id, who, "z", incoming("e.zip", b"no archive"))),
         "rename": (OWNERS_ALONE, lambda who: arrange.rename(people.id, who, "New")),
         "put away": (OWNERS_ALONE, lambda who: arrange.put_away(people.id, who, away=False)),
         "plan copy": (OWNERS_ALONE, lambda who: arrange.plan_copy(people.id, who)),
@@ -190,7 +196,7 @@ async def test_every_call_asks_who_it_is(people, intake, captions, datasets, sha
 def test_no_call_that_takes_a_member_is_forgotten():
     """A new public call of these services belongs into the test above."""
     known = {
-        Desk: {"sheet", "may_add", "add", "picture", "edit", "remove"},
+        Desk: {"sheet", "may_add", "add", "add_archive", "picture", "edit", "remove"},
         Arrange: {"rename", "put_away", "plan_copy", "copy", "plan_merge", "merge"},
         Sharing: {"circle", "invite", "agree", "remove"},
         Quality: {"look", "sheet", "check", "turn", "drop_red", "undo"},

@@ -132,6 +132,7 @@ class Browser:
         for domain in ("Page", "Runtime", "Log", "DOM", "Network"):
             await tab.do(f"{domain}.enable")
         await tab.do("Emulation.setDeviceMetricsOverride", **screen)
+        await tab.do("Emulation.setTouchEmulationEnabled", enabled=screen["mobile"])
         await tab.do("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
         await tab.do("Page.navigate", url=url)
         return tab

@@ -1,3 +1,47 @@
-"""The Discord tests' server and bot, for the pages."""
+"""The Discord tests' server and bot for the browser; for calls the server without Discord."""
 
+import os
+from pathlib import Path
+
+import pytest
+
+from bot.services.sharing import Sharing
 from tests.bot.discord.conftest import lab, pictures, quick  # noqa: F401
+from tests.bot.services.conftest import (  # noqa: F401 - fixtures
+    OWNER,
+    asked,
+    captions,
+    dataset,
+    datasets,
+    files,
+    intake,
+    jobs,
+    tagger,
+)
+from tests.bot.web.chromium import chromium
+from tests.bot.web.site import HELPER, site_of
+
+
+@pytest.fixture
+def sharing(store) -> Sharing:
+    return Sharing(store, lambda: None, lambda: 3000.0)
+
+
+@pytest.fixture
+async def site(store, config, intake, captions, files, dataset, sharing):  # noqa: F811
+    """The pages over a dataset of OWNER's that HELPER helps with."""
+    await sharing.invite(dataset.id, OWNER, HELPER)
+    async with site_of(store, config, intake, captions, files) as made:
+        yield made
+
+
+@pytest.fixture
+def shots(tmp_path) -> Path:
+    """Where screenshots go; LORELEI_SHOTS keeps them to be looked at."""
+    return Path(os.environ.get("LORELEI_SHOTS") or tmp_path / "shots")
+
+
+@pytest.fixture
+async def browser(tmp_path):
+    async with chromium(tmp_path / "profile") as found:
+        yield found

@@ -1,15 +1,14 @@
 """The page in a real browser, as a phone shows it: 100 pictures, a connection that breaks, a page that is closed."""
 
 import dataclasses
-import os
 from pathlib import Path
 
 import pytest
 
 from bot.demo.harness import until
 from tests.bot.conftest import encoded, make_picture, quarters
-from tests.bot.discord.lab import all_text, buttons
-from tests.bot.web.chromium import BINARY, DESK, PATIENCE, chromium
+from tests.bot.discord.lab import all_text
+from tests.bot.web.chromium import BINARY, DESK, PATIENCE
 from tests.bot.web.wire import wire_to
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not BINARY, reason="no Chromium on this machine")]
@@ -23,18 +22,6 @@ FIRST = 40
 def quick(quick):
     """Room for 100 pictures."""
     return dataclasses.replace(quick, intake=dataclasses.replace(quick.intake, max_pictures=100))
-
-
-@pytest.fixture
-def shots(tmp_path) -> Path:
-    """Where screenshots go; LORELEI_SHOTS keeps them to be looked at."""
-    return Path(os.environ.get("LORELEI_SHOTS") or tmp_path / "shots")
-
-
-@pytest.fixture
-async def browser(tmp_path):
-    async with chromium(tmp_path / "profile") as found:
-        yield found
 
 
 @pytest.fixture
@@ -56,20 +43,13 @@ def files(tmp_path) -> list[Path]:
     return made
 
 
-async def link_of(lab, thread, actor=None) -> str:
-    """Press Upload many; the link in the answer."""
-    result = await lab.press(actor or lab.alice, await lab.card(thread, "add"), "page")
-    message = (await lab.answer(result)).message
-    return next(each.url for each in buttons(message) if each.url)
-
-
 def stored(lab):
     return len(list(lab.config.paths.pictures.glob("*.jpg"))) if lab.config.paths.pictures.is_dir() else 0
 
 
 async def test_a_hundred_files_over_a_connection_that_breaks(lab, browser, files, shots):
     thread = await lab.create()
-    link = await link_of(lab, thread)
+    link = await lab.page_link(thread)
     async with wire_to(lab.bot.services.web.port) as wire:
         link = link.replace(f":{lab.bot.services.web.port}/", f":{wire.port}/")
         tab = await browser.tab(link)
@@ -118,7 +98,7 @@ async def test_a_hundred_files_over_a_connection_that_breaks(lab, browser, files
 async def test_captions_are_edited_in_place_and_nobody_overwrites_anybody(lab, browser, pictures, shots):
     thread = await lab.create()
     batch = await lab.batch(thread, pictures(6))
-    tab = await browser.tab(await link_of(lab, thread))
+    tab = await browser.tab(await lab.page_link(thread))
     await tab.until("document.querySelectorAll('.picture .thumb img[src]').length >= 3", "the first pictures")
     await tab.write(".picture textarea", "lisaxl, woman, red hat, smile")
     await tab.until("document.querySelector('.state').innerText == 'Not saved yet'")
@@ -140,7 +120,7 @@ async def test_captions_are_edited_in_place_and_nobody_overwrites_anybody(lab, b
     await tab.until("document.querySelector('.state').innerText == 'Saved'")
     await lab.until_card(thread, batch.id, "from the page")
 
-    await tab.click("summary")
+    await tab.click("#tag-box summary")
     await tab.click("#tags button", "from the page")
     await tab.until(
         "[...document.querySelectorAll('.picture')].filter((each) => !each.hidden).length == 1", "the filter"
@@ -165,7 +145,7 @@ async def test_captions_are_edited_in_place_and_nobody_overwrites_anybody(lab, b
 async def test_at_a_desk_in_the_dark_nothing_sticks_out(lab, browser, pictures, shots):
     thread = await lab.create()
     await lab.batch(thread, pictures(5))
-    wide = await browser.tab(await link_of(lab, thread), DESK, "dark")
+    wide = await browser.tab(await lab.page_link(thread), DESK, "dark")
     await wide.until("document.querySelectorAll('.picture .thumb img[src]').length == 5", "the pictures")
     await wide.click(".picture button", "Remove")
     await wide.shot(shots / "10-desk.png")
@@ -176,7 +156,7 @@ async def test_at_a_desk_in_the_dark_nothing_sticks_out(lab, browser, pictures, 
 async def test_a_bad_link_a_helper_taken_out_and_a_page_without_pass(lab, browser, pictures):
     thread = await lab.create()
     await lab.bot.services.sharing.invite(1, lab.alice.id, lab.bob.id)
-    link = await link_of(lab, thread, lab.bob)
+    link = await lab.page_link(thread, lab.bob)
     tab = await browser.tab(link)
     await tab.until("!document.querySelector('#main').hidden", "the page")
     await lab.bot.services.sharing.remove(1, lab.alice.id, lab.bob.id)
@@ -192,7 +172,7 @@ async def test_a_bad_link_a_helper_taken_out_and_a_page_without_pass(lab, browse
 async def test_hashes_are_right_without_the_browsers_help(lab, browser):
     """On a plain http address of a home network browsers hide their own sha256."""
     thread = await lab.create()
-    tab = await browser.tab(await link_of(lab, thread))
+    tab = await browser.tab(await lab.page_link(thread))
     await tab.until("!document.querySelector('#main').hidden", "the page")
     differ = """(async () => {
         const { sha256, plainSha256 } = await import("./sha256.js");

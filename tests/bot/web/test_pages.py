@@ -1,91 +1,19 @@
 """The pages' interface: only with a good pass, only what the pass is for, bounded, and nothing of it leaks."""
 
 import contextlib
-import hashlib
 import io
 import json
 
 import aiohttp
 import pytest
 
-from bot.config import WebConfig
-from bot.services.desk import Desk
-from bot.services.sharing import Sharing
-from bot.services.under_way import UnderWay
 from bot.web.limits import REQUESTS_PER_MINUTE, UPLOADS_PER_MEMBER, Limits, TooMany
 from bot.web.links import Links
-from bot.web.pages import STATIC, Pages
-from bot.web.passes import Passes
-from bot.web.server import WebServer
+from bot.web.pages import STATIC
+from bot.web.signing import Signer
 from tests.bot.conftest import make_picture
-from tests.bot.jobs.lab import Clock
-from tests.bot.services.conftest import (  # noqa: F401 - fixtures
-    OTHER,
-    OWNER,
-    asked,
-    captions,
-    dataset,
-    datasets,
-    files,
-    incoming,
-    intake,
-    jobs,
-    rows,
-    tag_all,
-    tagger,
-)
-
-HELPER = 13
-
-
-def sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-class Site:
-    """The server with the pages, and a member's browser without a screen."""
-
-    def __init__(self, session, server, passes, limits, clock):
-        self.session, self.server, self.passes, self.limits, self.clock = session, server, passes, limits, clock
-
-    def headers(self, user: int, dataset_id: int = 1) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.passes.link(dataset_id, user).url.partition('#')[2]}"}
-
-    async def ask(self, method, path, user=OWNER, *, headers=None, **more):
-        """Status and JSON of a request below /u/."""
-        url = f"{self.server.base_url()}/u/{path}"
-        sent = self.headers(user) if headers is None else headers
-        async with self.session.request(method, url, headers=sent, **more) as answer:
-            self.answer = answer
-            body = await answer.read()
-            return answer.status, json.loads(body) if answer.content_type == "application/json" else body
-
-    async def put(self, data, user=OWNER, name="a.jpg", **more):
-        return await self.ask("PUT", f"api/file/{sha256(data)}", user, params={"name": name}, data=data, **more)
-
-    async def edit(self, picture, text, user=OWNER, **seen):
-        body = {"text": text, "seen": picture["caption"], "revision": picture["revision"], **seen}
-        return await self.ask("PUT", f"api/caption/{picture['id']}", user, data=json.dumps(body))
-
-
-@pytest.fixture
-def sharing(store) -> Sharing:
-    return Sharing(store, lambda: None, lambda: 3000.0)
-
-
-@pytest.fixture
-async def site(store, config, intake, captions, files, dataset, sharing):  # noqa: F811
-    await sharing.invite(dataset.id, OWNER, HELPER)
-    clock = Clock()
-    desk = Desk(store, intake, captions, config.intake, lambda: None, lambda: None, UnderWay())
-    server = WebServer(WebConfig(port=0), None)
-    passes = Passes(b"s" * 32, 12.0, server.base_url, clock)
-    limits = Limits(clock)
-    await server.start(Links(b"s" * 32, 1.0, server.base_url), Pages(desk, files, passes, limits))
-    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
-        yield Site(session, server, passes, limits, clock)
-    await server.close()
-
+from tests.bot.services.conftest import OTHER, OWNER, incoming, rows, tag_all
+from tests.bot.web.site import HELPER, SECRET, sha256
 
 # --- the pass -------------------------------------------------------------------------------------------------------
 ROUTES = (
@@ -94,6 +22,14 @@ ROUTES = (
     ("DELETE", "api/picture/1"),
     ("PUT", "api/caption/1"),
     ("PUT", f"api/file/{'0' * 64}"),
+    ("PUT", f"api/file/{'0' * 64}?name=a.zip"),
+    ("GET", "api/edits"),
+    ("POST", "api/edits"),
+    ("POST", "api/edits/1/apply"),
+    ("POST", "api/edits/1/undo"),
+    ("GET", "api/captions?form=text"),
+    ("POST", "api/red"),
+    ("POST", "api/red/undo"),
 )
 
 
@@ -122,7 +58,7 @@ async def test_without_a_good_pass_nothing_is_told(site, change, method, path):
 
 async def test_a_downloads_signature_opens_no_page(site):
     """Both kinds of links are signed with one secret."""
-    links = Links(b"s" * 32, 1.0, site.server.base_url)
+    links = Links(Signer(SECRET, site.server.base_url), 1.0)
     signature = links.link("1.11.9999999999").rpartition("=")[2]
     status, _ = await site.ask("GET", "api/dataset", headers={"Authorization": f"Bearer 1.11.9999999999.{signature}"})
     assert status == 401
@@ -137,7 +73,7 @@ async def test_a_pass_expires(site):
     assert (status, "expired" in said["error"]) == (401, True)
 
 
-async def test_a_pass_is_for_one_dataset_and_one_member(site, datasets, asked, intake):  # noqa: F811
+async def test_a_pass_is_for_one_dataset_and_one_member(site, datasets, asked, intake):
     other = await datasets.create(asked(name="Other", trigger="otherxl", owner_id=OTHER))
     report = await intake.add(other.id, OTHER, "m", [incoming("secret.jpg", make_picture(seed=5))])
     foreign = report.added[0].id
@@ -150,13 +86,13 @@ async def test_a_pass_is_for_one_dataset_and_one_member(site, datasets, asked, i
     assert (await site.put(make_picture(), OTHER))[0] == 403
 
 
-async def test_a_helper_works_here_and_is_out_as_soon_as_taken_out(site, sharing, dataset):  # noqa: F811
+async def test_a_helper_works_here_and_is_out_as_soon_as_taken_out(site, sharing, dataset):
     status, said = await site.put(make_picture(), HELPER)
     assert (status, said["state"]) == (200, "added")
     assert (await site.ask("GET", "api/dataset", HELPER))[1]["role"] == "helper"
     await sharing.remove(dataset.id, OWNER, HELPER)
     assert (await site.ask("GET", "api/dataset", HELPER))[0] == 403
-    assert (await site.ask("GET", f"api/picture/{said['picture']['id']}", HELPER))[0] == 403
+    assert (await site.ask("GET", f"api/picture/{said['pictures'][0]['id']}", HELPER))[0] == 403
 
 
 # --- handing over ---------------------------------------------------------------------------------------------------
@@ -239,7 +175,7 @@ async def test_a_member_who_asks_without_end_waits_for_the_next_minute(site):
 
 # --- the sheet ------------------------------------------------------------------------------------------------------
 async def test_a_caption_is_stored_cleaned_and_a_conflict_shows_the_other(site):
-    picture = (await site.put(make_picture()))[1]["picture"]
+    picture = (await site.put(make_picture()))[1]["pictures"][0]
     status, said = await site.edit(picture, "Smile,, woman , lisaxl")
     assert (status, said["caption"], said["revision"]) == (200, "lisaxl, woman, Smile", 1)
     status, said = await site.edit(picture, "by the helper", HELPER)
@@ -248,8 +184,8 @@ async def test_a_caption_is_stored_cleaned_and_a_conflict_shows_the_other(site):
     assert (status, said["caption"]) == (200, "lisaxl, woman, by the helper")
 
 
-async def test_an_edit_does_not_overwrite_what_the_tagger_wrote_meanwhile(site, captions):  # noqa: F811
-    picture = (await site.put(make_picture()))[1]["picture"]
+async def test_an_edit_does_not_overwrite_what_the_tagger_wrote_meanwhile(site, captions):
+    picture = (await site.put(make_picture()))[1]["pictures"][0]
     await tag_all(captions, 1)
     status, said = await site.edit(picture, "mine")
     assert (status, said["caption"]) == (409, "lisaxl, woman, smile")
@@ -266,8 +202,8 @@ async def test_a_body_too_large_for_json_is_refused(site):
     assert (await site.ask("PUT", "api/caption/1", data=b'"' + b"x" * 70_000))[0] == 413
 
 
-async def test_pictures_come_small_and_go_for_good(site, files):  # noqa: F811
-    picture = (await site.put(make_picture((640, 480))))[1]["picture"]
+async def test_pictures_come_small_and_go_for_good(site, files):
+    picture = (await site.put(make_picture((640, 480))))[1]["pictures"][0]
     status, body = await site.ask("GET", f"api/picture/{picture['id']}")
     assert (status, site.answer.content_type, body[:2]) == (200, "image/jpeg", b"\xff\xd8")
     assert (await site.ask("GET", f"api/picture/{picture['id']}?side=9999"))[0] == 400

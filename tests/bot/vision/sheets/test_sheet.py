@@ -7,7 +7,7 @@ from PIL import Image
 
 from bot.errors import MeasureError
 from bot.vision.sheets.painter import Cell, Painter
-from bot.vision.sheets.sheet_worker import CELL, COLOURS, COLUMNS, FRAME, GAP, GROUND
+from bot.vision.sheets.sheet_worker import CELL, COLOURS, COLUMNS, FRAME, GAP, GROUND, PAIR_SIDE
 
 
 @pytest.fixture
@@ -74,6 +74,24 @@ async def test_before_and_after_show_the_square(painter, tmp_path):
     assert near(image.getpixel((image.width * 3 // 4, image.height // 2)), (200, 30, 30))
     assert max(image.getpixel((100, image.height // 2))) < 120
     assert near(image.getpixel((image.width // 4, 20)), GROUND)
+
+
+async def test_beside_a_tall_picture_the_square_takes_more_of_the_width(painter, tmp_path):
+    box = (0.0, 0.0, 1.0, 0.25)
+    tall = await drawn(painter.pair(field(tmp_path, size=(200, 800)), box))
+    assert tall.width < (await drawn(painter.pair(field(tmp_path, size=(800, 800)), (0.0, 0.0, 1.0, 1.0)))).width
+    assert near(tall.getpixel((tall.width - PAIR_SIDE // 2, tall.height // 2)), (255, 255, 255))
+
+
+async def test_a_small_square_of_a_large_picture_is_as_sharp_as_it_is(painter, tmp_path):
+    """Lines of one pixel: made smaller before the square is cut out, they would be grey."""
+    picture = Image.new("RGB", (2160, 2160), "white")
+    for left in range(0, 540, 2):
+        picture.paste("black", (left, 0, left + 1, 540))
+    picture.save(tmp_path / "p.png")
+    image = await drawn(painter.pair(tmp_path / "p.png", (0.0, 0.0, 0.25, 0.25)))
+    row = [image.getpixel((image.width - GAP - PAIR_SIDE + place, 100))[0] for place in range(40, 80)]
+    assert max(row) - min(row) > 180
 
 
 @pytest.mark.parametrize("command", ["kill -SEGV $$", "echo not a picture", "exec cat /dev/zero"])

@@ -1,0 +1,47 @@
+"""Who stands before every call of a page's interface: asks for the pass, counts requests, words what is refused."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from bot.errors import LoreleiError
+from bot.web.answers import error_answer, refused
+from bot.web.limits import Limits, TooMany
+from bot.web.passes import Pass, Passes
+
+RETRY_AFTER = {"Retry-After": "2"}
+FRESH = "Press Upload many on the dataset's card for a fresh link."
+
+Handler = Callable[[web.Request, Pass], Awaitable[web.StreamResponse]]
+
+
+class Guard:
+    """Lets requests with a good pass through; what the pass allows is the services' to say."""
+
+    def __init__(self, passes: Passes, limits: Limits) -> None:
+        self._passes = passes
+        self._limits = limits
+
+    def __call__(self, handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        """The handler behind the guard."""
+
+        @functools.wraps(handler)
+        async def guarded(request: web.Request) -> web.StreamResponse:
+            scheme, _, text = request.headers.get("Authorization", "").partition(" ")
+            made = self._passes.check(text.strip()) if scheme == "Bearer" else None
+            if made is None:
+                return error_answer(401, f"This link is not complete. {FRESH}")
+            if self._passes.expired(made):
+                return error_answer(401, f"This link has expired. {FRESH}")
+            try:
+                self._limits.count(made.user_id)
+                return await handler(request, made)
+            except TooMany:
+                return error_answer(429, "That is a little much at once; the page goes on by itself.", RETRY_AFTER)
+            except LoreleiError as error:
+                return refused(error)
+
+        return guarded

@@ -1,0 +1,171 @@
+"""The page in a real browser: bulk edits, filters, archives, the keyboard, and how often it looks for news."""
+
+import json
+
+import pytest
+
+from tests.bot.vision.zips import packed
+from tests.bot.web.chromium import BINARY, DESK, PHONE
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not BINARY, reason="no Chromium on this machine")]
+
+CAPTIONS = "[...document.querySelectorAll('.picture textarea')].map((each) => each.value)"
+SHOWN = "[...document.querySelectorAll('.picture')].filter((each) => !each.hidden).length"
+
+
+async def page_of(lab, browser, pictures, number=4, screen=DESK):
+    """A dataset whose pictures a member has captioned, one without, and its page."""
+    thread = await lab.create()
+    batch = await lab.batch(thread, pictures(number))
+    async with lab.bot.services.store.transaction() as tx:
+        await tx.execute("UPDATE picture SET tagged = 1, revision = 1, caption = 'lisaxl, woman, smile, red hat'")
+        await tx.execute("UPDATE picture SET caption = 'lisaxl, woman' WHERE id = (SELECT MAX(id) FROM picture)")
+    tab = await browser.tab(await lab.page_link(thread), screen)
+    await tab.until(f"document.querySelectorAll('.picture').length == {number}", "the pictures")
+    return thread, batch, tab
+
+
+async def test_a_tag_is_removed_everywhere_and_comes_back(lab, browser, pictures, shots):
+    thread, batch, tab = await page_of(lab, browser, pictures)
+    await tab.click("#tags button", "smile")
+    await tab.click("#filter button", "Remove everywhere")
+    await tab.until("document.querySelector('#many').open && document.querySelectorAll('.changes li').length == 3")
+    assert "3 of 4 captions would change" in await tab.text("#many-body")
+    assert await tab.run("document.querySelector('.changes del').innerText.includes('smile')")
+    await tab.shot(shots / "11-offer.png")
+    await tab.click("#many-act")
+    await tab.until(f"{CAPTIONS}[0] == 'lisaxl, woman, red hat'", "the change")
+    assert "3 captions changed" in await tab.text("#done-words")
+    await lab.until_card(thread, batch.id, "red hat")
+    await tab.click("#done-undo button", "Undo")
+    await tab.until(f"{CAPTIONS}[0] == 'lisaxl, woman, smile, red hat'", "as it was")
+    await tab.click("#history")
+    await tab.until("document.querySelectorAll('.past li').length == 2", "the history")
+    assert "undone" in await tab.text(".past li:last-child")
+    assert tab.complaints == []
+
+
+async def test_what_is_refused_is_said_in_the_dialog(lab, browser, pictures):
+    _, _, tab = await page_of(lab, browser, pictures)
+    await tab.click("#replace")
+    await tab.until("document.querySelector('#many').open && document.activeElement.matches('#many input')", "the form")
+    await tab.do("Input.insertText", text="unicorn")
+    await tab.click("#many-act")
+    await tab.until("document.querySelector('#many-said').innerText == 'No caption would change.'", "the refusal")
+    assert await tab.run("document.querySelector('#many').open"), "what was written stays"
+
+
+async def test_filters_show_what_is_meant(lab, browser, pictures):
+    _, _, tab = await page_of(lab, browser, pictures)
+    await tab.click("[data-kind=bare]")
+    await tab.until(f"{SHOWN} == 1", "those without a caption")
+    await tab.click("#filter button", "Show all")
+    await tab.until(f"{SHOWN} == 4", "all")
+
+
+async def test_red_pictures_go_and_come_back(lab, browser, pictures, shots):
+    """96 pixels are too few: all of them are red once the bot has looked."""
+    thread, _, tab = await page_of(lab, browser, pictures)
+    await tab.click("[data-kind=red]")
+    await tab.until(f"{SHOWN} == 4", "the red ones")
+    await tab.click("#filter button", "Drop 4 red")
+    await tab.click("#many-act", "Drop")
+    await tab.until("document.querySelectorAll('.picture').length == 0", "they are gone")
+    await tab.click("#report-box button", "Bring 4 back")
+    await tab.until("document.querySelectorAll('.picture').length == 4", "they are back")
+    assert await tab.run(f"{CAPTIONS}[0]") == "lisaxl, woman, smile, red hat"
+    await lab.until_card(thread, (await lab.card(thread, "add")).id, "4 pictures")
+    assert tab.complaints == []
+
+
+async def test_an_archive_by_the_page(lab, browser, pictures, tmp_path, shots):
+    gallery = tmp_path / "gallery.zip"
+    gallery.write_bytes(packed({**dict(pictures(3)), "notes.pdf": b"%PDF"}))
+    (tmp_path / "broken.zip").write_bytes(b"no archive")
+    thread = await lab.create()
+    tab = await browser.tab(await lab.page_link(thread))
+    await tab.until("!document.querySelector('#main').hidden", "the page")
+    await tab.choose("#files", [gallery, tmp_path / "broken.zip"])
+    await tab.until("document.querySelector('#line').innerText.includes('You can close')", "the end")
+    assert "3 added" in await tab.text("#line")
+    said = await tab.text("#problems")
+    assert "Left out of “gallery.zip”, as not pictures or their captions: “notes.pdf”." in said
+    assert "“broken.zip” is not a ZIP archive" in said
+    await tab.until("document.querySelectorAll('.picture').length == 3", "its pictures")
+    await tab.shot(shots / "12-archive.png")
+    assert tab.complaints == []
+
+
+async def test_on_a_phone_every_button_is_large_enough_and_named(lab, browser, pictures):
+    _, _, tab = await page_of(lab, browser, pictures, screen=PHONE)
+    await tab.run("for (const each of document.querySelectorAll('details')) each.open = true")
+    await tab.click("#tags button", "smile")
+    buttons = "[...document.querySelectorAll('button, summary, input:not([type=file]), .choose')]"
+    await tab.until(f"{buttons}.length > 20", "all of them")
+    size = "Math.min(e.offsetHeight, e.offsetWidth)"
+    small = f"{buttons}.filter((e) => e.offsetParent && {size} < 44).map((e) => e.outerHTML)"
+    assert await tab.run(small) == []
+    nameless = f"{buttons}.filter((e) => !(e.innerText || e.ariaLabel || '').trim()).map((e) => e.outerHTML)"
+    assert await tab.run(nameless) == []
+    assert await tab.run("document.documentElement.scrollWidth <= innerWidth"), "nothing sticks out"
+
+
+async def test_what_was_written_stays_when_the_link_expires(lab, browser, pictures, monkeypatch):
+    _, _, tab = await page_of(lab, browser, pictures)
+    await tab.write(".picture textarea", "an hour of work")
+    monkeypatch.setattr(lab.bot.services.passes, "expired", lambda made: True)
+    await tab.run("dispatchEvent(new Event('online'))")
+    await tab.until("document.querySelector('#notice').innerText.includes('has expired')", "the end")
+    assert "still here, to be copied" in await tab.text("#notice")
+    assert await tab.run("!document.querySelector('#main').hidden")
+    assert await tab.run(f"{CAPTIONS}[0]") == "an hour of work"
+
+
+async def test_arrow_keys_lead_through_the_pictures(lab, browser, pictures):
+    _, _, tab = await page_of(lab, browser, pictures)
+    await tab.click(".thumb")
+    await tab.until("document.querySelector('#look').open", "the first picture")
+    for key, number in (("ArrowRight", 2), ("ArrowRight", 3), ("ArrowLeft", 2)):
+        await tab.do("Input.dispatchKeyEvent", type="keyDown", key=key)
+        await tab.until(f"document.querySelector('#look-name').innerText.startsWith('{number} ')", f"picture {number}")
+    await tab.run("document.querySelector('#look').close()")
+    await tab.until("document.activeElement == document.querySelectorAll('.thumb')[1]", "the keyboard stays there")
+
+
+async def test_it_looks_ever_more_seldom_and_not_while_it_is_hidden(lab, browser):
+    """The page's own pace, with a clock that a test holds in its hand."""
+    thread = await lab.create()
+    tab = await browser.tab(await lab.page_link(thread))
+    await tab.until("!document.querySelector('#main').hidden", "the page")
+    steps = """(async () => {
+        const { Pace } = await import("./pace.js");
+        const said = { pauses: [], looks: 0 };
+        let [hidden, found, waiting] = [false, { news: true, busy: true }, null];
+        const pace = new Pace(async () => { said.looks += 1; return found; }, {
+            hidden: () => hidden,
+            later: (act, pause) => { waiting = act; said.pauses.push(pause / 1000); return act; },
+            cancel: (timer) => { if (waiting === timer) waiting = null; },
+        });
+        const pass = async () => { const act = waiting; waiting = null; act(); await pace.looking; };
+        await pace.now();
+        found = { news: false, busy: true };
+        for (let turn = 0; turn < 5; turn += 1) await pass();
+        found = { news: false, busy: false };
+        for (let turn = 0; turn < 3; turn += 1) await pass();
+        hidden = true;
+        pace.turned();
+        said.asleep = waiting === null;
+        hidden = false;
+        const before = said.looks;
+        pace.turned();
+        await pace.looking;
+        said.awake = said.looks - before;
+        found = null;
+        await pass();
+        pace.turned();
+        said.ended = waiting === null && said.looks === before + 2;
+        return JSON.stringify(said);
+    })()"""
+    said = json.loads(await tab.run(steps))
+    assert said["pauses"] == [2, 4, 8, 16, 20, 20, 40, 60, 60, 4]
+    assert (said["asleep"], said["awake"], said["ended"]) == (True, 1, True)
