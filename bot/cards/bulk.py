@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 import discord
 
@@ -72,10 +72,10 @@ def tags_card(now: CaptionSet, page: int) -> Drawing:
     return _drawing(*items, marker=custom_id("tags-more", dataset.id))
 
 
-def tag_card(now: CaptionSet, tag: TagCount) -> Drawing:
-    """One tag: where it is, and what can be done with it everywhere."""
+def tag_card(now: CaptionSet, tag: TagCount, found: Container[int]) -> Drawing:
+    """One tag: where it is (`found` are the ids of its pictures), and what can be done with it everywhere."""
     dataset = now.dataset
-    numbers = [place for place, each in enumerate(now.pictures, 1) if each in now.with_tag(tag.tag)]
+    numbers = [place for place, each in enumerate(now.pictures, 1) if each.id in found]
     said = f"## {escaped(tag.tag, 80)}\nin {tag.pictures} of {count(len(now.pictures), 'picture')}"
     where = written_numbers(numbers)
     place = f"-# Pictures {where[:300]}{'…' if len(where) > 300 else ''}"

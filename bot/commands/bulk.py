@@ -140,7 +140,9 @@ async def _opened(interaction: Interaction, parts: list[str]) -> None:
 
 async def _show_tag(interaction: Interaction, dataset_id: int, code: str) -> None:
     now = await _now(interaction, dataset_id)
-    await show(interaction, cards.tag_card(now, now.tag(code)))
+    tag = now.tag(code)
+    found = {each.id for each in await asyncio.to_thread(now.with_tag, tag.tag)}
+    await show(interaction, cards.tag_card(now, tag, found))
 
 
 async def _show_pictures(interaction: Interaction, parts: list[str]) -> None:
@@ -148,7 +150,7 @@ async def _show_pictures(interaction: Interaction, parts: list[str]) -> None:
     now = await _now(interaction, int(parts[0]))
     tag = now.tag(parts[1])
     await taking_time(interaction)
-    found = now.with_tag(tag.tag)
+    found = await asyncio.to_thread(now.with_tag, tag.tag)
     page = max(0, min(int(parts[2]), (len(found) - 1) // cards.PICTURES_SHOWN))
     wanted = found[page * cards.PICTURES_SHOWN : (page + 1) * cards.PICTURES_SHOWN]
     files = bot_of(interaction).services.pictures

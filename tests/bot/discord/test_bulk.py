@@ -1,12 +1,14 @@
 """Bulk editing on Discord: tags with counts, one tag everywhere, find and replace, files, history with undo."""
 
 import io
+import threading
 import zipfile
 
 import pytest
 
 from bot.demo.harness import until
 from bot.rules.bulk.captions import tag_code
+from bot.services.bulk import edits
 from tests.bot.discord.lab import all_text, custom_ids
 
 pytestmark = pytest.mark.slow
@@ -230,3 +232,24 @@ async def test_an_old_list_says_that_a_tag_is_gone(lab, thread):
     await write(lab, *["lisaxl, woman"] * 3)
     result = await lab.choose(lab.alice, card, "tags-pick", tag_code("solo"))
     await lab.said(result, "in no caption any more")
+
+
+async def test_captions_are_read_beside_the_loop_and_once(lab, thread, monkeypatch):
+    read = []
+
+    def noted(work):
+        def run(*asked):
+            read.append((work.__name__, threading.current_thread() is threading.main_thread()))
+            return work(*asked)
+
+        return run
+
+    for name in ("captions_with", "tag_counts", "carry_out"):
+        monkeypatch.setattr(edits, name, noted(getattr(edits, name)))
+    tag = await open_tag(lab, thread, "solo")
+    offer = await lab.shown(await lab.press(lab.alice, tag, "tag-remove"), "3 of 3")
+    assert read == [("tag_counts", False), ("captions_with", False), ("carry_out", False)]
+    done = await lab.shown(await lab.press(lab.alice, offer, "edit-apply"), "3 captions changed")
+    read.clear()
+    await lab.shown(await lab.press(lab.alice, done, "tags-page"), "Captions of")
+    assert read == [("tag_counts", False)], "counted anew when they have changed"
