@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import json
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ log = logging.getLogger(__name__)
 
 CHUNK = 32
 """Pictures asked for at once: several runs of the model, so that the next pictures are opened while it works."""
+SHARED_CHUNK = 8
+"""The same while others wait for the same model: nobody's hundred pictures hold up somebody's one for long."""
 LOAD_SECONDS = 1800.0
 """The first start downloads some hundred megabytes."""
 PICTURE_SECONDS = 15.0
@@ -33,11 +36,14 @@ _REMEDY = "Captions keep trigger and class word until it works; you can write th
 
 
 class Tagger:
-    """Tags pictures, one call at a time; a process that crashed is started again by the next call."""
+    """Tags pictures; calls take turns by the chunk. A process that crashed is started again by the next chunk."""
 
     def __init__(self, config: TaggerConfig) -> None:
         self._config = config
         self._lock = asyncio.Lock()
+        self._asking: Counter[str] = Counter()
+        """Calls under way, by model."""
+        self._closed = False
         self._process: asyncio.subprocess.Process | None = None
         self._model = ""
         """What the process holds: one model at a time, as each takes its gigabyte."""
@@ -54,24 +60,31 @@ class Tagger:
         Without a cut and a model it is the host's.
         """
         cut = cut or Cut(self._config.general_threshold, self._config.character_threshold, self._config.mcut)
-        async with self._lock:
-            self._cancel_idle()
-            try:
-                process = await self._ready(model or self._config.model)
-                results: list[TagResult | None] = []
-                for start in range(0, len(paths), CHUNK):
-                    results += await _ask(process, paths[start : start + CHUNK], cut)
-            except TaggerError:
-                await self._end()
-                raise
-            except BaseException:
-                await self._end()  # cancelled in the middle of an answer: the next question would get this one's
-                raise
-            self._idle = asyncio.get_running_loop().call_later(self._config.idle_seconds, self._hang_up)
-            return results
+        model = model or self._config.model
+        results: list[TagResult | None] = []
+        self._asking[model] += 1
+        try:
+            while len(results) < len(paths):
+                async with self._lock:  # its waiters take turns
+                    size = SHARED_CHUNK if self._asking[model] > 1 else CHUNK
+                    results += await self._part(paths[len(results) : len(results) + size], cut, model)
+        finally:
+            self._asking[model] -= 1
+        return results
+
+    async def _part(self, paths: Sequence[Path], cut: Cut, model: str) -> list[TagResult | None]:
+        self._cancel_idle()
+        try:
+            found = await _ask(await self._ready(model), paths, cut)
+        except BaseException:  # also cancelled in the middle of an answer: the next question would get this one's
+            await self._end()
+            raise
+        self._idle = asyncio.get_running_loop().call_later(self._config.idle_seconds, self._hang_up)
+        return found
 
     async def close(self) -> None:
-        """End the process."""
+        """End the process for good: a call that is under way fails at its next chunk."""
+        self._closed = True
         async with self._lock:
             self._cancel_idle()
             await self._end()
@@ -81,6 +94,8 @@ class Tagger:
         if process is not None and alive and model == self._model and not input_of(process).is_closing():
             return process
         await self._end()
+        if self._closed:
+            raise TaggerError("I am being stopped just now. Ask again in a minute.")
         self._model = model
         self._process = await asyncio.create_subprocess_exec(
             *worker_command("bot.vision.tagger_worker", model, str(self._config.threads)),
