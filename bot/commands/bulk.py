@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 from types import MappingProxyType
 from typing import Any
 
@@ -33,8 +35,11 @@ from bot.rules.bulk.operations import (
 )
 from bot.services.bulk.edits import CaptionSet
 from bot.services.bulk.files import Form
+from bot.services.bulk.recaption import announce
 from bot.services.intake import Incoming
 from bot.services.posts import offered
+
+log = logging.getLogger(__name__)
 
 Interaction = discord.Interaction[Any]
 
@@ -220,11 +225,22 @@ async def _recaptioned(interaction: Interaction, parts: list[str]) -> None:
     chosen = chosen_of(interaction, forms.MODE)
     mode: Mode = "overwrite" if chosen == ["overwrite"] else "fill" if chosen == ["fill"] else "append"
     await taking_time(interaction)
-    operation, notes = await services.bulk.recaptioner.look(
-        dataset_id, interaction.user.id, text_of(interaction, forms.PICTURES), mode
-    )
-    offer = await services.bulk.edits.offer(dataset_id, interaction.user.id, operation, notes)
-    await show(interaction, cards.offer_card(offer))
+
+    async def progress(done: int, total: int) -> None:
+        with contextlib.suppress(discord.HTTPException):
+            await show(interaction, cards.note(f"Looked at {done} of {total} pictures …"))
+
+    with services.posts.under_way:  # a bot that stops waits for it
+        operation, notes = await services.bulk.recaptioner.look(
+            dataset_id, interaction.user.id, text_of(interaction, forms.PICTURES), mode, progress
+        )
+        offer = await services.bulk.edits.offer(dataset_id, interaction.user.id, operation, notes)
+        try:
+            await show(interaction, cards.offer_card(offer))
+        except discord.HTTPException as error:  # after 15 minutes Discord takes no answer any more
+            log.info("a re-caption is announced in its thread: %s", error, extra={"dataset": dataset_id})
+            async with services.store.transaction() as tx:
+                await announce(tx, offer, interaction.user.id)
 
 
 async def _imported(interaction: Interaction, parts: list[str]) -> None:

@@ -1,5 +1,6 @@
 """Bulk editing on Discord: tags with counts, one tag everywhere, find and replace, files, history with undo."""
 
+import asyncio
 import io
 import threading
 import zipfile
@@ -8,7 +9,7 @@ import pytest
 
 from bot.demo.harness import until
 from bot.rules.bulk.captions import tag_code
-from bot.services.bulk import edits
+from bot.services.bulk import edits, recaption
 from tests.bot.discord.lab import all_text, custom_ids
 
 pytestmark = pytest.mark.slow
@@ -224,6 +225,33 @@ async def test_pictures_are_captioned_again(lab, thread):
     offer = await lab.shown(await lab.submit(form, mode=["overwrite"], pictures="3"), "1 of 3")
     await lab.shown(await lab.press(lab.alice, offer, "edit-apply"), "done")
     assert (await lab.captions())[2] == tagged[2]
+
+
+async def test_a_re_caption_tells_how_far_it_is_and_reaches_who_asked_after_the_answer_ended(lab, thread, monkeypatch):
+    monkeypatch.setattr(recaption, "CHUNK", 2)
+    gate, tag = asyncio.Event(), lab.bot.services.tagger.tag
+
+    async def slow(paths, cut, model):
+        if len(paths) < 2:
+            await gate.wait()
+        return await tag(paths, cut, model)
+
+    monkeypatch.setattr(lab.bot.services.tagger, "tag", slow)
+    await write(lab, *["lisaxl, woman, hat"] * 3)
+    form = await lab.asked(thread, "captions recaption")
+    result = await lab.submit(form, mode=["append"])
+    await lab.said(result, "Looked at 2 of 3 pictures")
+    assert not await lab.bot.services.posts.under_way.ended(0), "a bot that stops waits for it"
+    lab.env.inject_error("PATCH", "/webhooks/*", status=401, code=50027, times=None)
+    gate.set()
+    told = await lab.card(thread, "edit-page")
+    lab.env.backend.faults.clear()
+    assert f"<@{lab.alice.id}>" in told.content
+    assert [each.id for each in told.mentions] == [lab.alice.id]
+    assert await lab.bot.services.posts.under_way.ended(10)
+    await lab.restart()
+    offer = await lab.shown(await lab.press(lab.alice, told, "edit-page"), "3 of 3")
+    await lab.shown(await lab.press(lab.alice, offer, "edit-apply"), "3 captions changed")
 
 
 async def test_an_old_list_says_that_a_tag_is_gone(lab, thread):
