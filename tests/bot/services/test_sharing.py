@@ -170,6 +170,10 @@ async def test_every_call_asks_who_it_is(people, intake, captions, datasets, sha
         "consent": (OWNERS_ALONE, lambda who: datasets.give_consent(people.id, who)),
     }
     await ask_each(calls)
+    assert (await sharing.asked(people.id, WHO["asked"])).id == people.id
+    for role in ("owner", "helper", "stranger"):
+        with pytest.raises(Refused):
+            await sharing.asked(people.id, WHO[role])
     for role in ("asked", "helper", "stranger"):
         for source, target in ((people.id, other.id), (other.id, people.id)):
             with pytest.raises(NotYours):
@@ -191,7 +195,7 @@ def test_no_call_that_takes_a_member_is_forgotten():
     known = {
         Desk: {"sheet", "may_add", "add", "picture", "edit", "remove"},
         Arrange: {"rename", "put_away", "plan_copy", "copy", "plan_merge", "merge"},
-        Sharing: {"circle", "invite", "agree", "remove"},
+        Sharing: {"circle", "invite", "asked", "agree", "remove"},
         Quality: {"look", "sheet", "check", "turn", "drop_red", "undo"},
         Crops: {"all", "boxes", "one", "move", "reset", "use", "sheet", "pair"},
         BulkEdits: {"captions", "offer", "look", "apply", "undo", "history"},
