@@ -212,8 +212,10 @@ def history_card(dataset_id: int, past: Sequence[Past], page: int, total: int) -
         line += f" · <t:{int(edit.applied_at or 0)}:R>"
         if edit.undone_at is not None:
             line += f" · undone by <@{edit.undone_by}> <t:{int(edit.undone_at)}:R>"
-        elif each.captions:
+        elif each.can_be_undone:
             options.append(discord.SelectOption(label=_label(edit.title), value=str(edit.id)))
+        elif each.later:
+            line += f"\n-# To undo it, undo the later ones first: {escaped(', '.join(each.later), 160)}"
         items.append(text(line))
     if options:
         items.append(row(_select("Undo …", options, "history-undo", dataset_id)))

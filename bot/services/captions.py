@@ -180,7 +180,7 @@ class Captions:
         async with self._store.transaction() as tx:
             dataset = await self._dataset_of_batch(tx, batch_id)
             found = await pictures.pictures_of_batch(tx, batch_id)
-        new = [each for each in found if not each.tagged and not each.revision]  # what write_tagged takes
+        new = [each for each in found if not each.tagged]  # what write_tagged takes
         if not new:
             return None
         return await self._tag(dataset, new[: CHUNK if len(new) < len(found) else 1])
