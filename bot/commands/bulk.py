@@ -13,6 +13,7 @@ from discord import app_commands
 
 from bot.cards import bulk as cards
 from bot.cards import bulk_forms as forms
+from bot.cards.captions import conflict_card
 from bot.cards.dataset import note_card
 from bot.cards.preview import preview
 from bot.commands import tagger
@@ -33,7 +34,7 @@ from bot.rules.bulk.operations import (
     ReplaceText,
     SortTags,
 )
-from bot.services.bulk.edits import CaptionSet
+from bot.services.bulk.edits import Applied, CaptionSet
 from bot.services.bulk.files import Form
 from bot.services.bulk.recaption import announce
 from bot.services.intake import Incoming
@@ -311,15 +312,26 @@ async def _offer_page(interaction: Interaction, parts: list[str]) -> None:
 
 
 async def _apply(interaction: Interaction, parts: list[str]) -> None:
-    services = bot_of(interaction).services
-    await taking_time(interaction)  # a pattern may have to be run anew
-    applied = await services.bulk.edits.apply(int(parts[0]), interaction.user.id)
-    services.wake_cards()
+    applied = await _applied(interaction, int(parts[0]))
     if applied.done:
         await show(interaction, cards.done_card(applied.offer))
     else:
         said = "⚠️ Captions changed meanwhile, so nothing was done yet. This is what it would do now:"
         await show(interaction, cards.offer_card(applied.offer, said=said))
+
+
+async def _use_mine(interaction: Interaction, parts: list[str]) -> None:
+    """Of two captions of one picture the member's own; somebody may have been faster once more."""
+    applied = await _applied(interaction, int(parts[0]))
+    await show(interaction, (cards.done_card if applied.done else conflict_card)(applied.offer))
+
+
+async def _applied(interaction: Interaction, edit_id: int) -> Applied:
+    services = bot_of(interaction).services
+    await taking_time(interaction)  # a pattern may have to be run anew
+    applied = await services.bulk.edits.apply(edit_id, interaction.user.id)
+    services.wake_cards()
+    return applied
 
 
 async def _dropped(interaction: Interaction, parts: list[str]) -> None:
@@ -367,6 +379,7 @@ ACTIONS: MappingProxyType[str, Action] = MappingProxyType(
         "common-pick": _common_picked,
         "edit-page": _offer_page,
         "edit-apply": _apply,
+        "edit-mine": _use_mine,
         "edit-drop": _dropped,
         "edit-undo": _undo,
         "history": _history_page,

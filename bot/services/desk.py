@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from bot.config import IntakeConfig
-from bot.errors import NotFound, Refused
+from bot.errors import NotFound
 from bot.rules.access import Role, role_of
 from bot.rules.quality import Verdict
-from bot.services.captions import Captions
+from bot.services.captions import CaptionChanged, Captions
 from bot.services.datasets import allowed
 from bot.services.intake import BatchReport, Incoming, Intake
 from bot.services.posts import growing
@@ -110,12 +110,9 @@ class Desk:
         if (now.caption, now.revision) != (seen, revision):  # also the tagger's, which counts as no revision
             return Edited(now, stored=False)
         try:
-            edited = await self._captions.edit(picture_id, user_id, text, revision)
-        except Refused:
-            now = await self.picture(dataset_id, user_id, picture_id)
-            if now.revision == revision:
-                raise
-            return Edited(now, stored=False)
+            edited = await self._captions.edit(picture_id, user_id, text, revision, tagged=bool(now.tagged))
+        except CaptionChanged as changed:
+            return Edited(changed.picture, stored=False)
         await self._redraw(edited)
         return Edited(edited, stored=True)
 

@@ -119,13 +119,14 @@ async def drop(tx: Connection, pictures: Sequence[Picture], user_id: int, now: f
         await tx.execute("DELETE FROM picture WHERE id = ?", (picture.id,))
 
 
-async def last_drop(tx: Connection, dataset_id: int) -> Drop | None:
-    """The newest drop that can be undone."""
+async def last_drop(tx: Connection, dataset_id: int, picture_id: int | None = None) -> Drop | None:
+    """The newest drop that can be undone, or that of the picture."""
     rows = list(
         await tx.execute_fetchall(
-            "SELECT dropped_at, COUNT(*) AS pictures FROM dropped WHERE dataset_id = ?"
-            " GROUP BY dropped_at ORDER BY dropped_at DESC LIMIT 1",
-            (dataset_id,),
+            "SELECT dropped_at, COUNT(*) AS pictures FROM dropped WHERE dataset_id = ?1 AND (?2 IS NULL OR dropped_at ="
+            " (SELECT dropped_at FROM dropped WHERE picture_id = ?2)) GROUP BY dropped_at ORDER BY dropped_at DESC"
+            " LIMIT 1",
+            (dataset_id, picture_id),
         )
     )
     return Drop(rows[0]["dropped_at"], rows[0]["pictures"]) if rows else None

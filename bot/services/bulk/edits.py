@@ -142,8 +142,10 @@ class BulkEdits:
             self._counted.popitem(last=False)
         return dataclasses.replace(now, counted=counts)
 
-    async def offer(self, dataset_id: int, user_id: int, operation: Operation, notes: Sequence[str] = ()) -> Offer:
-        """Work out what the operation would change and keep it; nothing is changed yet.
+    async def offer(
+        self, dataset_id: int, user_id: int, operation: Operation, notes: Sequence[str] = (), title: str = ""
+    ) -> Offer:
+        """Work out what the operation would change and keep it, under its own or another title; nothing changes yet.
 
         Raises NotFound, NotYours, and Refused when it would change nothing, or with what is wrong with a pattern.
         """
@@ -156,7 +158,7 @@ class BulkEdits:
         new = NewEdit(
             dataset_id=dataset_id,
             user_id=user_id,
-            title=operation.title[:200],
+            title=(title or operation.title)[:200],
             operation=to_json(operation),
             mark=now.mark,
             notes=notes,

@@ -134,6 +134,14 @@ async def test_checks_squares_and_bulk_edits_ask_who_it_is(people, intake, capti
             "export": (WORKERS, lambda who: bulk.files.export(people.id, who, "text")),
         }
     )
+    for role in ("asked", "stranger"):
+        with pytest.raises(NotYours):
+            await quality.drop_one(picture.id, WHO[role])
+    await quality.drop_one(picture.id, HELPER)
+    for role in ("asked", "stranger"):
+        with pytest.raises(NotYours):
+            await quality.undo(people.id, WHO[role], picture.id)
+    assert await quality.undo(people.id, HELPER, picture.id) == (1, 0)
 
 
 async def test_what_was_put_away_is_seen_and_not_changed(people, arrange, quality, crops, bulk):
@@ -196,7 +204,7 @@ def test_no_call_that_takes_a_member_is_forgotten():
         Desk: {"sheet", "may_add", "add", "picture", "edit", "remove"},
         Arrange: {"rename", "put_away", "plan_copy", "copy", "plan_merge", "merge"},
         Sharing: {"circle", "invite", "asked", "agree", "remove"},
-        Quality: {"look", "sheet", "check", "turn", "drop_red", "undo"},
+        Quality: {"look", "sheet", "check", "turn", "drop_red", "drop_one", "undo"},
         Crops: {"all", "boxes", "one", "move", "reset", "use", "sheet", "pair"},
         BulkEdits: {"captions", "offer", "look", "apply", "undo", "history"},
         TagSettings: {"change", "reset"},
