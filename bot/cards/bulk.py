@@ -42,6 +42,10 @@ MORE = (
 """Value, label and description of what the list offers besides single tags."""
 
 
+WITH_THESE = (("add", "Add tags"), ("replace", "Find and replace"), ("recaption", "Re-caption"))
+"""Value and label of what can be done with all pictures that have a tag."""
+
+
 def tags_card(now: CaptionSet, page: int) -> Drawing:
     """How often each tag stands in the captions, a page of them, and what can be done."""
     counts, dataset = now.counts, now.dataset
@@ -103,6 +107,7 @@ def pictures_card(
     )
     lines = [f"**{number}** {escaped(each.file_name, 30)}" for number, each, _ in shown]
     ref = (now.dataset.id, tag.code)
+    with_these = [discord.SelectOption(label=label, value=value) for value, label in WITH_THESE]
     view = Card(
         discord.ui.Container(
             text(f"**{escaped(tag.tag, 80)}** · {page + 1} / {pages}"),
@@ -113,6 +118,7 @@ def pictures_card(
                 button("Next", "tag-show", *ref, page + 1, disabled=page + 1 >= pages),
                 button("Back", "tag-open", *ref),
             ),
+            row(_select(f"Do with {count(total, 'picture')} …", with_these, "tag-with", *ref)),
             accent_color=BLUE,
         )
     )

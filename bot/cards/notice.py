@@ -28,7 +28,7 @@ def _said(kind: str, values: dict[str, int]) -> tuple[str, tuple[str, str] | Non
         case "helps":
             may = (
                 "you help with this dataset now. Add pictures by /dataset add, look through them by *Edit*,"
-                " *Tags*, *Crop* and *Remove* on the cards, and change many captions at once by *Tags* on the"
+                " *Tags*, *Crop* and *Remove* on the cards, and change many captions at once by *Captions* on the"
                 " dataset's card. Training, sharing and deleting stay with the owner; to stop: /dataset helpers"
             )
             return may, None

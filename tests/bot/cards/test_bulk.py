@@ -10,6 +10,7 @@ from bot.cards.captions import BatchPage, batch_card
 from bot.cards.picture_tags import picture_tags_card
 from bot.errors import Refused
 from bot.rules.bulk.operations import Change
+from bot.rules.bulk.selection import written_numbers
 from bot.rules.tagging import TagOptions
 from bot.services.bulk.edits import CaptionSet, Offer, Undone
 from bot.services.captions import PageView
@@ -97,7 +98,7 @@ def test_the_worst_forms_stay_within_discords_limits():
     tag = next(each for each in NOW.counts if "_*" in each.tag)
     models = [f"{'m' * 90}{number}" for number in range(30)]
     for form in (
-        bulk_forms.add_form(2**53),
+        bulk_forms.add_form(2**53, written_numbers(range(1, 1000, 2))),
         bulk_forms.replace_form(2**53),
         bulk_forms.rename_form(2**53, tag),
         bulk_forms.recaption_form(2**53),

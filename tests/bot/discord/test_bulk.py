@@ -91,6 +91,20 @@ async def test_a_tag_is_renamed_moved_and_its_pictures_shown(lab, thread):
     assert await lab.shown(await lab.press(lab.alice, back, "tags-page"), "Captions of")
 
 
+async def test_what_is_shown_of_a_tag_can_be_worked_on(lab, thread):
+    await write(lab, "lisaxl, woman, solo", "lisaxl, woman, hat", "lisaxl, woman, solo")
+    card = await open_tags(lab, thread)
+    tag = await lab.shown(await lab.choose(lab.alice, card, "tags-pick", tag_code("solo")), "in 2 of")
+    shown = await lab.shown(await lab.press(lab.alice, tag, "tag-show"), "1 / 1")
+    for value in ("replace", "recaption", "add"):
+        form = await lab.choose(lab.alice, shown, "tag-with", value)
+        await until(lambda form=form: form.modal, "a modal")
+        assert form.modal["components"][-1]["component"]["value"] == "1, 3"
+    offer = await lab.shown(await lab.submit(form, tags="hat", place=["last"], pictures="1, 3"), "2 of 3")
+    await lab.shown(await lab.press(lab.alice, offer, "edit-apply"), "done")
+    assert await lab.captions() == ["lisaxl, woman, solo, hat", "lisaxl, woman, hat", "lisaxl, woman, solo, hat"]
+
+
 async def test_tags_are_added_to_chosen_pictures(lab, thread):
     before = await lab.captions()
     form = await lab.asked(thread, "captions add")
