@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from bot.errors import Refused
 from bot.rules.names import shown_file
 
-MOST_BYTES = 2 * 1024 * 1024
-"""Of the file as it comes; 100 captions of 1,000 characters are a tenth of it."""
 MOST_MEMBERS = 1000
+"""For a dataset of up to half as many pictures: beside each caption may lie its picture."""
 MEMBER_BYTES = 16 * 1024
 """Of one caption, unpacked; 1,000 characters are 4 kB at most."""
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -50,12 +49,15 @@ def is_archive(data: bytes) -> bool:
     return data.startswith((b"PK\x03\x04", b"PK\x05\x06"))
 
 
-def unpack(data: bytes) -> Unpacked:
-    """The `.txt` files of a zip; raises Refused for an archive that is damaged or made to do harm."""
+def unpack(data: bytes, most: int = MOST_MEMBERS) -> Unpacked:
+    """The `.txt` files of a zip; raises Refused for an archive that is damaged, made to do harm, or over `most` files.
+
+    What an operating system adds by itself is not counted.
+    """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             infos = [info for info in archive.infolist() if not info.is_dir() and not _is_junk(info.filename)]
-            _check(infos)
+            _check(infos, most)
             texts = [info for info in infos if info.filename.casefold().endswith(".txt")]
             members = tuple((info.filename, _text_of(archive, info)) for info in texts)
     except _UNREADABLE as error:
@@ -73,10 +75,10 @@ def text_of_file(data: bytes, name: str) -> str:
         raise Refused(f"{shown_file(name)} is not a text in UTF-8. Save it as UTF-8 and send it again.") from None
 
 
-def _check(infos: Sequence[zipfile.ZipInfo]) -> None:
+def _check(infos: Sequence[zipfile.ZipInfo], most: int) -> None:
     """Refuse what no honest archive of captions is, before a byte of it is unpacked."""
-    if len(infos) > MOST_MEMBERS:
-        raise Refused(f"This archive holds {len(infos)} files; {MOST_MEMBERS} is the most.")
+    if len(infos) > most:
+        raise Refused(f"This archive holds {len(infos)} files; {most} is the most.")
     names = set()
     for info in infos:
         parts = info.filename.replace("\\", "/").split("/")
