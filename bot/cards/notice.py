@@ -7,6 +7,9 @@ from bot.cards.text import count
 from bot.services.messages import Outgoing, marker_of
 from bot.store.rows import Post
 
+NOTICES = frozenset({"recaptioned", "helps", "asked"})
+"""Kinds of these posts."""
+
 
 def notice(post: Post) -> Outgoing:
     """The message of a post of no job; its values hold the `user` it is for."""
