@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 from bot.cards.job import JobView, job_card
+from bot.cards.notice import NOTICES, notice
 from bot.cards.post import SILENT, attached_text, link_text, post_text
 from bot.rules.progress import Progress
 from bot.runners.local import LocalRunner
@@ -56,6 +57,8 @@ class JobDrawer:
 
     async def compose(self, post: Post, *, attach: bool = True) -> Outgoing | None:
         """The message of a post, without a file unless `attach`; None when its job is gone."""
+        if post.kind in NOTICES:
+            return notice(post)
         async with self._store.transaction() as tx:
             job = await get_job(tx, post.job_id or "")
         if job is None:

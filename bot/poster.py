@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 import discord
 
-from bot.cards.parts import Card, upload
+from bot.cards.parts import Buttons, Card, upload
 from bot.errors import MessageGone, PostRefused, PostUnclear
 from bot.services.messages import Drawing, FileToSend, Outgoing
 
@@ -33,6 +33,7 @@ class DiscordPoster:
 
     async def send(self, channel_id: int, message: Outgoing) -> int:
         """Post a message; only the one user of `mention` may be notified."""
+        below: dict[str, Any] = {} if message.button is None else {"view": Buttons(*message.button)}
         users = [discord.Object(message.mention)] if message.mention is not None else False
         with mapped():
             sent = await self._channel(channel_id).send(
@@ -41,6 +42,7 @@ class DiscordPoster:
                 silent=message.silent,
                 allowed_mentions=discord.AllowedMentions(everyone=False, roles=False, replied_user=False, users=users),
                 files=_uploads((message.file,) if message.file else ()),
+                **below,
             )
         return sent.id
 

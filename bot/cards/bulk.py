@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 import discord
 
@@ -42,6 +42,10 @@ MORE = (
 """Value, label and description of what the list offers besides single tags."""
 
 
+WITH_THESE = (("add", "Add tags"), ("replace", "Find and replace"), ("recaption", "Re-caption"))
+"""Value and label of what can be done with all pictures that have a tag."""
+
+
 def tags_card(now: CaptionSet, page: int) -> Drawing:
     """How often each tag stands in the captions, a page of them, and what can be done."""
     counts, dataset = now.counts, now.dataset
@@ -72,10 +76,10 @@ def tags_card(now: CaptionSet, page: int) -> Drawing:
     return _drawing(*items, marker=custom_id("tags-more", dataset.id))
 
 
-def tag_card(now: CaptionSet, tag: TagCount) -> Drawing:
-    """One tag: where it is, and what can be done with it everywhere."""
+def tag_card(now: CaptionSet, tag: TagCount, found: Container[int]) -> Drawing:
+    """One tag: where it is (`found` are the ids of its pictures), and what can be done with it everywhere."""
     dataset = now.dataset
-    numbers = [place for place, each in enumerate(now.pictures, 1) if each in now.with_tag(tag.tag)]
+    numbers = [place for place, each in enumerate(now.pictures, 1) if each.id in found]
     said = f"## {escaped(tag.tag, 80)}\nin {tag.pictures} of {count(len(now.pictures), 'picture')}"
     where = written_numbers(numbers)
     place = f"-# Pictures {where[:300]}{'…' if len(where) > 300 else ''}"
@@ -103,6 +107,7 @@ def pictures_card(
     )
     lines = [f"**{number}** {escaped(each.file_name, 30)}" for number, each, _ in shown]
     ref = (now.dataset.id, tag.code)
+    with_these = [discord.SelectOption(label=label, value=value) for value, label in WITH_THESE]
     view = Card(
         discord.ui.Container(
             text(f"**{escaped(tag.tag, 80)}** · {page + 1} / {pages}"),
@@ -113,6 +118,7 @@ def pictures_card(
                 button("Next", "tag-show", *ref, page + 1, disabled=page + 1 >= pages),
                 button("Back", "tag-open", *ref),
             ),
+            row(_select(f"Do with {count(total, 'picture')} …", with_these, "tag-with", *ref)),
             accent_color=BLUE,
         )
     )
@@ -212,8 +218,10 @@ def history_card(dataset_id: int, past: Sequence[Past], page: int, total: int) -
         line += f" · <t:{int(edit.applied_at or 0)}:R>"
         if edit.undone_at is not None:
             line += f" · undone by <@{edit.undone_by}> <t:{int(edit.undone_at)}:R>"
-        elif each.captions:
+        elif each.can_be_undone:
             options.append(discord.SelectOption(label=_label(edit.title), value=str(edit.id)))
+        elif each.later:
+            line += f"\n-# To undo it, undo the later ones first: {escaped(', '.join(each.later), 160)}"
         items.append(text(line))
     if options:
         items.append(row(_select("Undo …", options, "history-undo", dataset_id)))

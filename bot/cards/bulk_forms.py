@@ -13,19 +13,21 @@ TAGS, NEW, PLACE, PICTURES, FIND, BY, HOW, MODE, FILE = (
 """custom_ids of the fields."""
 MOST = 400
 """Characters of a field."""
+MOST_NUMBERS = 4000
+"""Of one with numbers, Discord's limit: every other picture of a thousand still fits."""
 
 
-def add_form(dataset_id: int) -> Form:
-    """Tags to add, where, and to which pictures."""
+def add_form(dataset_id: int, pictures: str = "") -> Form:
+    """Tags to add, where, and to which pictures; `pictures` are numbers to begin with."""
     form = Form("Add tags", "bulk-add", dataset_id)
     form.add_item(_line("Tags", TAGS, "With commas. Captions that have one already keep it."))
     form.add_item(
         _choice("Where", PLACE, (("last", "Behind the other tags"), ("first", "Right behind trigger and class word")))
     )
-    return form.add_item(_pictures())
+    return form.add_item(_pictures(pictures))
 
 
-def replace_form(dataset_id: int) -> Form:
+def replace_form(dataset_id: int, pictures: str = "") -> Form:
     """What to find, what to put there, how to look, and in which pictures."""
     form = Form("Find and replace", "bulk-replace", dataset_id)
     form.add_item(_line("Find", FIND, "As it is written, capitals too."))
@@ -36,7 +38,7 @@ def replace_form(dataset_id: int) -> Form:
         ("pattern", "A regular expression"),
     )
     form.add_item(_choice("What it is", HOW, kinds))
-    return form.add_item(_pictures())
+    return form.add_item(_pictures(pictures))
 
 
 def rename_form(dataset_id: int, tag: TagCount) -> Form:
@@ -45,7 +47,7 @@ def rename_form(dataset_id: int, tag: TagCount) -> Form:
     return form.add_item(_line("New name", NEW, "Several with commas; empty removes it.", tag.tag, required=False))
 
 
-def recaption_form(dataset_id: int) -> Form:
+def recaption_form(dataset_id: int, pictures: str = "") -> Form:
     """Which pictures the tagger looks at again, and what becomes of their captions."""
     form = Form("Re-caption", "bulk-recaption", dataset_id)
     modes = (
@@ -54,7 +56,7 @@ def recaption_form(dataset_id: int) -> Form:
         ("overwrite", "Write them anew, whatever is there"),
     )
     form.add_item(_choice("What to do", MODE, modes))
-    return form.add_item(_pictures())
+    return form.add_item(_pictures(pictures))
 
 
 def import_form(dataset_id: int) -> Form:
@@ -72,13 +74,15 @@ def jump_form(batch_id: int) -> Form:
     return form.add_item(_line("Number", PICTURES, "Of the picture in the dataset, as behind # on its card."))
 
 
-def _pictures() -> discord.ui.Label[Form]:
-    return _line("Pictures", PICTURES, "For example 1-5, 8. Empty: all.", required=False)
+def _pictures(numbers: str) -> discord.ui.Label[Form]:
+    return _line("Pictures", PICTURES, "For example 1-5, 8. Empty: all.", numbers, required=False, most=MOST_NUMBERS)
 
 
-def _line(label: str, field: str, about: str, default: str = "", *, required: bool = True) -> discord.ui.Label[Form]:
+def _line(
+    label: str, field: str, about: str, default: str = "", *, required: bool = True, most: int = MOST
+) -> discord.ui.Label[Form]:
     entry = discord.ui.TextInput[Form](
-        custom_id=field, default=default[:MOST] or None, max_length=MOST, required=required
+        custom_id=field, default=default[:most] or None, max_length=most, required=required
     )
     return discord.ui.Label(text=label, description=about, component=entry)
 

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 import discord
 
-from bot.cards.parts import BLUE, GREY, RED, Card, Form, button, custom_id, row, text
+from bot.cards.parts import AMBER, BLUE, GREY, RED, Card, Form, button, custom_id, row, text
 from bot.cards.report import verdict_lines
-from bot.cards.text import count, escaped, listing
+from bot.cards.text import block, count, escaped, listing
+from bot.services.bulk.edits import Offer
 from bot.services.captions import PageView
 from bot.services.intake import BatchReport
 from bot.services.messages import Drawing, FileToSend
+from bot.services.retention import UNDO_DAYS
 from bot.store.pictures import BatchPlace
 from bot.store.rows import Picture
 
@@ -65,18 +67,43 @@ def marker(batch_id: int) -> str:
 
 
 def remove_card(picture: Picture) -> Card:
-    """Asks once: a removed picture is gone, nothing of it is kept that an undo could bring back."""
-    question = f"Remove {escaped(picture.file_name, 60)} and its caption from the dataset?"
+    """Asks once, and whether an undo may bring it back."""
+    question = (
+        f"Remove {escaped(picture.file_name, 60)} and its caption from the dataset? It can be brought back for"
+        f" {UNDO_DAYS} days. *For good* keeps nothing of it."
+    )
     answers = row(
         button("Remove", "cap-remove-yes", picture.id, style=discord.ButtonStyle.danger),
+        button("For good", "cap-remove-good", picture.id),
         button("Keep", "dismiss", picture.id),
     )
     return Card(discord.ui.Container(text(question), answers, accent_color=RED))
 
 
+def removed_card(picture: Picture) -> Card:
+    """A picture was removed and can be brought back."""
+    said = text(f"{escaped(picture.file_name, 60)} is removed.")
+    return Card(discord.ui.Container(said, row(button("Undo", "cap-undo", picture.dataset_id, picture.id))))
+
+
+def conflict_card(offer: Offer) -> Drawing:
+    """Somebody was faster: both captions, and which of them it shall be. `offer` would write the member's own."""
+    (change,) = offer.changes
+    answers = row(
+        button("Use mine", "edit-mine", offer.edit.id, style=discord.ButtonStyle.primary),
+        button("Keep this one", "edit-drop", offer.edit.id),
+    )
+    words = (
+        f"**#{change.number}** was changed while you were writing, so yours is not stored yet. It now reads:\n"
+        f"{block(change.before)}\nYou wrote:\n{block(change.after)}"
+    )
+    card = Card(discord.ui.Container(text(words), answers, accent_color=AMBER))
+    return Drawing(card, custom_id("edit-mine", offer.edit.id))
+
+
 def caption_form(picture: Picture) -> Form:
-    """The modal with the caption to edit; its custom_id carries the revision the member saw."""
-    form = Form(f"Caption of {picture.file_name}", "caption", picture.id, picture.revision)
+    """The modal with the caption to edit; its custom_id carries which one the member saw."""
+    form = Form(f"Caption of {picture.file_name}", "caption", picture.id, picture.revision, picture.tagged)
     field = discord.ui.TextInput[Form](
         custom_id=CAPTION_FIELD,
         style=discord.TextStyle.paragraph,

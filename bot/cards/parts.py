@@ -30,6 +30,18 @@ class Card(discord.ui.LayoutView):
         return True
 
 
+class Buttons(discord.ui.View):
+    """A button under a plain message, which a card cannot be part of; not kept either."""
+
+    def __init__(self, label: str, custom_id: str) -> None:
+        super().__init__(timeout=None)
+        self.add_item(discord.ui.Button(label=label, custom_id=custom_id, style=discord.ButtonStyle.primary))
+
+    def is_finished(self) -> bool:
+        """True from the start: what is finished is not kept."""
+        return True
+
+
 class Form(discord.ui.Modal):
     """A modal that discord.py does not keep; what is sent in is found again by its custom_id, like a button."""
 

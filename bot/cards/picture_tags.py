@@ -57,7 +57,9 @@ def picture_tags_card(now: CaptionSet, picture: Picture) -> Drawing:
             max_values=len(options),
         )
         items.append(row(more))
-    if parts:
-        items.append(text("-# Untick a tag to take it out."))
+    hints = ["Untick a tag to take it out."] if parts else []
+    if others:
+        hints.append(f"Only the {OPTIONS} commonest others are listed: *Edit* adds any tag.")
+    items.append(text(f"-# {' '.join(hints) or '*Edit* adds any tag.'}"))
     view = Card(discord.ui.Container(*items, accent_color=BLUE))
     return Drawing(view, custom_id("cap-tags-more", picture.id, picture.revision))

@@ -16,6 +16,11 @@ def escaped(words: str, limit: int = 1000) -> str:
     return discord.utils.escape_mentions(harmless)
 
 
+def block(words: str) -> str:
+    """`words` in a code block: wholly and as written, where no markdown and no mention comes alive."""
+    return "```\n" + words.replace("```", "`\u200b`\u200b`") + "\n```"
+
+
 def count(number: int, one: str, many: str = "") -> str:
     """`1 picture`, `3 pictures`."""
     return f"{number} {one if number == 1 else many or one + 's'}"

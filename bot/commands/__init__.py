@@ -8,7 +8,7 @@ from typing import Any
 import discord
 from discord import app_commands
 
-from bot.commands import add, arrange, bulk, captions, check, dataset, helpers, page, tagger, train
+from bot.commands import add, arrange, bulk, captions, check, dataset, helpers, offers, page, tagger, train
 from bot.commands.actions import Action, Pressed
 from bot.config import Config
 
@@ -51,7 +51,7 @@ def add_commands(tree: app_commands.CommandTree[Any], config: Config) -> None:
 
 def actions() -> Mapping[str, Action]:
     """What each component does, by the name in its custom_id."""
-    modules = (dataset, add, page, helpers, arrange, captions, bulk, tagger, check, train)
+    modules = (dataset, add, page, helpers, arrange, captions, bulk, offers, tagger, check, train)
     return {name: action for module in modules for name, action in module.ACTIONS.items()}
 
 

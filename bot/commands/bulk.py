@@ -1,8 +1,10 @@
-"""/captions: the tags of a dataset, bulk edits with a diff before and an undo after, files, history."""
+"""/captions: the tags of a dataset, what bulk edits are asked for, files; bot.commands.offers has what follows."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 from types import MappingProxyType
 from typing import Any
 
@@ -11,12 +13,12 @@ from discord import app_commands
 
 from bot.cards import bulk as cards
 from bot.cards import bulk_forms as forms
-from bot.cards.dataset import note_card
 from bot.cards.preview import preview
 from bot.commands import tagger
 from bot.commands.actions import Action, chosen_of, files_of, text_of, values_of
 from bot.commands.add import from_upload
 from bot.commands.choose import autocomplete_dataset, chosen_dataset
+from bot.commands.offers import show_history
 from bot.commands.respond import bot_of, respond, show, taking_time
 from bot.errors import NotFound, Refused
 from bot.rules.bulk.operations import (
@@ -31,10 +33,14 @@ from bot.rules.bulk.operations import (
     ReplaceText,
     SortTags,
 )
+from bot.rules.bulk.selection import written_numbers
 from bot.services.bulk.edits import CaptionSet
 from bot.services.bulk.files import Form
+from bot.services.bulk.recaption import announce
 from bot.services.intake import Incoming
 from bot.services.posts import offered
+
+log = logging.getLogger(__name__)
 
 Interaction = discord.Interaction[Any]
 
@@ -115,7 +121,7 @@ async def import_file(interaction: Interaction, file: discord.Attachment, datase
 @app_commands.autocomplete(dataset=autocomplete_dataset)
 async def history(interaction: Interaction, dataset: str | None = None) -> None:
     """See what was changed in bulk, and undo it"""
-    await _show_history(interaction, (await chosen_dataset(interaction, dataset, "see")).id, 0)
+    await show_history(interaction, (await chosen_dataset(interaction, dataset, "see")).id, 0)
 
 
 async def _show_tags(interaction: Interaction, dataset_id: int, page: int) -> None:
@@ -140,7 +146,9 @@ async def _opened(interaction: Interaction, parts: list[str]) -> None:
 
 async def _show_tag(interaction: Interaction, dataset_id: int, code: str) -> None:
     now = await _now(interaction, dataset_id)
-    await show(interaction, cards.tag_card(now, now.tag(code)))
+    tag = now.tag(code)
+    found = {each.id for each in await asyncio.to_thread(now.with_tag, tag.tag)}
+    await show(interaction, cards.tag_card(now, tag, found))
 
 
 async def _show_pictures(interaction: Interaction, parts: list[str]) -> None:
@@ -148,7 +156,7 @@ async def _show_pictures(interaction: Interaction, parts: list[str]) -> None:
     now = await _now(interaction, int(parts[0]))
     tag = now.tag(parts[1])
     await taking_time(interaction)
-    found = now.with_tag(tag.tag)
+    found = await asyncio.to_thread(now.with_tag, tag.tag)
     page = max(0, min(int(parts[2]), (len(found) - 1) // cards.PICTURES_SHOWN))
     wanted = found[page * cards.PICTURES_SHOWN : (page + 1) * cards.PICTURES_SHOWN]
     files = bot_of(interaction).services.pictures
@@ -158,6 +166,18 @@ async def _show_pictures(interaction: Interaction, parts: list[str]) -> None:
         raise NotFound("A picture was removed meanwhile. Press Show again.") from None
     shown = [(now.pictures.index(each) + 1, each, data) for each, data in zip(wanted, small, strict=True)]
     await show(interaction, cards.pictures_card(now, tag, page, shown, len(found)))
+
+
+async def _with_these(interaction: Interaction, parts: list[str]) -> None:
+    """A form that holds the numbers of all pictures with the tag."""
+    now = await _now(interaction, int(parts[0]))
+    tag = now.tag(parts[1])
+    found = {each.id for each in await asyncio.to_thread(now.with_tag, tag.tag)}
+    numbers = written_numbers([place for place, each in enumerate(now.pictures, 1) if each.id in found])
+    if len(numbers) > forms.MOST_NUMBERS:  # cut off, the last would be another picture's
+        raise Refused("These are more numbers than a form holds. Choose a tag that fewer pictures have.")
+    form = {"add": forms.add_form, "replace": forms.replace_form}.get(values_of(interaction)[0], forms.recaption_form)
+    await interaction.response.send_modal(form(now.dataset.id, numbers))
 
 
 async def _remove_tag(interaction: Interaction, parts: list[str]) -> None:
@@ -218,11 +238,22 @@ async def _recaptioned(interaction: Interaction, parts: list[str]) -> None:
     chosen = chosen_of(interaction, forms.MODE)
     mode: Mode = "overwrite" if chosen == ["overwrite"] else "fill" if chosen == ["fill"] else "append"
     await taking_time(interaction)
-    operation, notes = await services.bulk.recaptioner.look(
-        dataset_id, interaction.user.id, text_of(interaction, forms.PICTURES), mode
-    )
-    offer = await services.bulk.edits.offer(dataset_id, interaction.user.id, operation, notes)
-    await show(interaction, cards.offer_card(offer))
+
+    async def progress(done: int, total: int) -> None:
+        with contextlib.suppress(discord.HTTPException):
+            await show(interaction, cards.note(f"Looked at {done} of {total} pictures …"))
+
+    with services.posts.under_way:  # a bot that stops waits for it
+        operation, notes = await services.bulk.recaptioner.look(
+            dataset_id, interaction.user.id, text_of(interaction, forms.PICTURES), mode, progress
+        )
+        offer = await services.bulk.edits.offer(dataset_id, interaction.user.id, operation, notes)
+        try:
+            await show(interaction, cards.offer_card(offer))
+        except discord.HTTPException as error:  # after 15 minutes Discord takes no answer any more
+            log.info("a re-caption is announced in its thread: %s", error, extra={"dataset": dataset_id})
+            async with services.store.transaction() as tx:
+                await announce(tx, offer, interaction.user.id)
 
 
 async def _imported(interaction: Interaction, parts: list[str]) -> None:
@@ -278,61 +309,12 @@ async def _more(interaction: Interaction, parts: list[str]) -> None:
         case "export-zip":
             await _send_file(interaction, dataset_id, "zip")
         case _:
-            await _show_history(interaction, dataset_id, 0)
+            await show_history(interaction, dataset_id, 0)
 
 
 async def _again(interaction: Interaction, parts: list[str]) -> None:
     now = await _now(interaction, int(parts[0]))
     await interaction.response.send_modal(forms.recaption_form(now.dataset.id))
-
-
-async def _offer_page(interaction: Interaction, parts: list[str]) -> None:
-    offer = await bot_of(interaction).services.bulk.edits.look(int(parts[0]), interaction.user.id)
-    card = cards.offer_card(offer, int(parts[1])) if offer.edit.applied_at is None else cards.done_card(offer)
-    await show(interaction, card)
-
-
-async def _apply(interaction: Interaction, parts: list[str]) -> None:
-    services = bot_of(interaction).services
-    await taking_time(interaction)  # a pattern may have to be run anew
-    applied = await services.bulk.edits.apply(int(parts[0]), interaction.user.id)
-    services.wake_cards()
-    if applied.done:
-        await show(interaction, cards.done_card(applied.offer))
-    else:
-        said = "⚠️ Captions changed meanwhile, so nothing was done yet. This is what it would do now:"
-        await show(interaction, cards.offer_card(applied.offer, said=said))
-
-
-async def _dropped(interaction: Interaction, parts: list[str]) -> None:
-    await interaction.response.edit_message(view=note_card("Nothing was changed."))
-
-
-async def _undo(interaction: Interaction, parts: list[str]) -> None:
-    await _take_back(interaction, int(parts[0]))
-
-
-async def _undo_past(interaction: Interaction, parts: list[str]) -> None:
-    await _take_back(interaction, int(values_of(interaction)[0]))
-
-
-async def _take_back(interaction: Interaction, edit_id: int) -> None:
-    services = bot_of(interaction).services
-    undone = await services.bulk.edits.undo(edit_id, interaction.user.id)
-    services.wake_cards()
-    await show(interaction, cards.undone_card(undone))
-
-
-async def _history_page(interaction: Interaction, parts: list[str]) -> None:
-    await _show_history(interaction, int(parts[0]), int(parts[1]))
-
-
-async def _show_history(interaction: Interaction, dataset_id: int, page: int) -> None:
-    page = max(0, page)
-    past, total = await bot_of(interaction).services.bulk.edits.history(
-        dataset_id, interaction.user.id, cards.PAST_SHOWN, page * cards.PAST_SHOWN
-    )
-    await show(interaction, cards.history_card(dataset_id, past, page, total))
 
 
 ACTIONS: MappingProxyType[str, Action] = MappingProxyType(
@@ -343,16 +325,11 @@ ACTIONS: MappingProxyType[str, Action] = MappingProxyType(
         "tags-more": _more,
         "tag-open": _opened,
         "tag-show": _show_pictures,
+        "tag-with": _with_these,
         "tag-remove": _remove_tag,
         "tag-rename": _rename_tag,
         "tag-move": _move_tag,
         "common-pick": _common_picked,
-        "edit-page": _offer_page,
-        "edit-apply": _apply,
-        "edit-drop": _dropped,
-        "edit-undo": _undo,
-        "history": _history_page,
-        "history-undo": _undo_past,
         "tagger-again": _again,
     }
 )

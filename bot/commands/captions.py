@@ -10,16 +10,19 @@ import discord
 from discord import app_commands
 
 from bot.cards.bulk_forms import PICTURES, jump_form
-from bot.cards.captions import CAPTION_FIELD, batch_links, caption_form, remove_card
+from bot.cards.captions import CAPTION_FIELD, batch_links, caption_form, conflict_card, remove_card, removed_card
 from bot.cards.dataset import note_card
 from bot.cards.parts import upload
 from bot.cards.picture_tags import picture_tags_card, tag_parts
+from bot.cards.report import undone_text
 from bot.commands.actions import Action, text_of, values_of
 from bot.commands.choose import autocomplete_dataset, chosen_dataset
 from bot.commands.respond import bot_of, respond, show
 from bot.errors import NotFound, Refused
 from bot.rules.bulk.captions import tag_code
-from bot.services.captions import RED_ONLY, UNCAPTIONED
+from bot.rules.bulk.operations import ImportCaptions
+from bot.services.bulk.edits import Offer
+from bot.services.captions import RED_ONLY, UNCAPTIONED, CaptionChanged
 from bot.services.messages import Drawing
 from bot.store.cards import get_card, mark_dirty, set_page, set_shown
 from bot.store.pictures import batch_places
@@ -166,10 +169,23 @@ async def _edit(interaction: Interaction, parts: list[str]) -> None:
 async def _edited(interaction: Interaction, parts: list[str]) -> None:
     services = bot_of(interaction).services
     picture_id, revision = int(parts[0]), int(parts[1])
-    picture = await services.captions.edit(
-        picture_id, interaction.user.id, text_of(interaction, CAPTION_FIELD), revision
-    )
+    tagged = parts[2] == "1" if len(parts) > 2 else None  # a modal that was opened before an update has two
+    words = text_of(interaction, CAPTION_FIELD)
+    try:
+        picture = await services.captions.edit(picture_id, interaction.user.id, words, revision, tagged=tagged)
+    except CaptionChanged as changed:
+        await show(interaction, conflict_card(await _mine(interaction, changed)))
+        return
     await _redraw(interaction, picture.batch_id)
+
+
+async def _mine(interaction: Interaction, changed: CaptionChanged) -> Offer:
+    """The member's caption as an offer: kept for a day, whatever becomes of this message or the bot."""
+    picture = changed.picture
+    whole = ImportCaptions(texts={picture.id: changed.caption}, pictures=(picture.id,))
+    return await bot_of(interaction).services.bulk.edits.offer(
+        picture.dataset_id, interaction.user.id, whole, title=f"Write the caption of {picture.file_name}"
+    )
 
 
 async def _remove(interaction: Interaction, parts: list[str]) -> None:
@@ -181,9 +197,24 @@ async def _remove(interaction: Interaction, parts: list[str]) -> None:
 
 async def _confirmed_remove(interaction: Interaction, parts: list[str]) -> None:
     services = bot_of(interaction).services
+    picture = await services.checks.quality.drop_one(int(parts[0]), interaction.user.id)
+    services.wake_cards()
+    await interaction.response.edit_message(view=removed_card(picture))
+
+
+async def _undo_remove(interaction: Interaction, parts: list[str]) -> None:
+    services = bot_of(interaction).services
+    back, again = await services.checks.quality.undo(int(parts[0]), interaction.user.id, picture_id=int(parts[1]))
+    services.wake_quality()
+    services.wake_cards()
+    await interaction.response.edit_message(view=note_card(undone_text(back, again)))
+
+
+async def _removed_for_good(interaction: Interaction, parts: list[str]) -> None:
+    services = bot_of(interaction).services
     await services.captions.remove(int(parts[0]), interaction.user.id)
     services.wake_cards()
-    await interaction.response.edit_message(view=note_card("Removed."))
+    await interaction.response.edit_message(view=note_card("Removed for good."))
 
 
 async def _redraw(interaction: Interaction, batch_id: int) -> None:
@@ -212,6 +243,8 @@ ACTIONS: MappingProxyType[str, Action] = MappingProxyType(
         "cap-edit": _edit,
         "cap-remove": _remove,
         "cap-remove-yes": _confirmed_remove,
+        "cap-remove-good": _removed_for_good,
+        "cap-undo": _undo_remove,
         "cap-bare": _show_bare,
         "cap-red": _show_red,
         "cap-all": _show_all,

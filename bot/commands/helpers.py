@@ -10,7 +10,7 @@ import discord
 from discord import app_commands
 
 from bot.cards.dataset import note_card
-from bot.cards.manage import helper_view_card, helpers_card, sharing_card
+from bot.cards.manage import helper_view_card, helpers_card, helping_card, sharing_card
 from bot.cards.text import escaped
 from bot.commands.actions import Action, users_of
 from bot.commands.choose import autocomplete_dataset, chosen_dataset
@@ -75,10 +75,16 @@ async def _confirmed(interaction: Interaction, parts: list[str]) -> None:
     said = f"<@{user_id}> helps already."
     if helper.state == "asked":
         said = (
-            f"Tell <@{user_id}> to use /dataset show and choose **{escaped(dataset.name)}**: they are asked to agree"
-            " first and see nothing before."
+            f"I ask <@{user_id}> in <#{dataset.channel_id}>, without the dataset's name: they agree first and see"
+            f" nothing before. Should they miss it: /dataset show, **{escaped(dataset.name)}**."
         )
     await interaction.response.edit_message(view=note_card(said))
+
+
+async def _asked(interaction: Interaction, parts: list[str]) -> None:
+    """Only who is asked sees what for."""
+    dataset = await bot_of(interaction).services.sharing.asked(int(parts[0]), interaction.user.id)
+    await respond(interaction, view=helping_card(dataset))
 
 
 async def _agreed(interaction: Interaction, parts: list[str]) -> None:
@@ -117,6 +123,7 @@ ACTIONS: MappingProxyType[str, Action] = MappingProxyType(
         "helpers": _pressed,
         "helpers-set": _chosen,
         "helpers-yes": _confirmed,
+        "help-open": _asked,
         "help-yes": _agreed,
         "help-no": _declined,
     }

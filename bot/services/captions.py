@@ -66,6 +66,15 @@ class Removed:
     left_in_dataset: int
 
 
+class CaptionChanged(Refused):
+    """A caption is not what its writer saw; `picture` is as it now stands, `caption` what was to be stored."""
+
+    def __init__(self, picture: Picture, caption: str) -> None:
+        super().__init__("This caption was changed while you were writing, so yours was not stored.")
+        self.picture = picture
+        self.caption = caption
+
+
 class Captions:
     """Reads and changes captions."""
 
@@ -134,25 +143,34 @@ class Captions:
         async with self._store.transaction() as tx:
             return await _existing_picture(tx, picture_id)
 
-    async def edit(self, picture_id: int, user_id: int, text: str, revision: int, *, redraw: bool = False) -> Picture:
+    async def edit(
+        self,
+        picture_id: int,
+        user_id: int,
+        text: str,
+        revision: int,
+        *,
+        tagged: bool | None = None,
+        redraw: bool = False,
+    ) -> Picture:
         """Store a caption of the owner or a helper, cleaned, on top of `revision`; durable on return.
 
-        With `redraw` the cards that show it follow, for whoever does not draw them as an answer. Raises NotFound,
-        NotYours, and Refused with the newer caption when somebody edited in between.
+        `tagged` is whether that one was more than provisional; None: whoever asks has looked. With `redraw` the cards
+        that show it follow, for whoever does not draw them as an answer. Raises NotFound, NotYours, and CaptionChanged
+        when somebody edited, or the tagger wrote, in between.
         """
         async with self._store.transaction() as tx:
             picture = await _existing_picture(tx, picture_id)
             dataset = await allowed(tx, picture.dataset_id, user_id, "edit")
             caption = clean_caption(text, dataset.trigger, dataset.class_word)
-            edited = await pictures.write_edit(tx, picture_id, caption, revision)
-            if edited is None:
-                raise Refused(
-                    "This caption was changed while you were writing, so yours was not stored. It now reads: "
-                    f"{picture.caption}\nPress Edit again to go on from there. You wrote: {caption}"
-                )
-            if redraw:
+            edited = None
+            if tagged is None or tagged == bool(picture.tagged):
+                edited = await pictures.write_edit(tx, picture_id, caption, revision)
+            if edited is None and picture.caption != caption:
+                raise CaptionChanged(picture, caption)
+            if edited is not None and redraw:
                 await _redraw(tx, edited)
-            return edited
+            return edited or picture
 
     async def change_tags(
         self, picture_id: int, user_id: int, revision: int, gone: Sequence[str], new: Sequence[str]
@@ -204,7 +222,7 @@ class Captions:
         async with self._store.transaction() as tx:
             dataset = await self._dataset_of_batch(tx, batch_id)
             found = await pictures.pictures_of_batch(tx, batch_id)
-        new = [each for each in found if not each.tagged and not each.revision]  # what write_tagged takes
+        new = [each for each in found if not each.tagged]  # what write_tagged takes
         if not new:
             return None
         return await self._tag(dataset, new[: CHUNK if len(new) < len(found) else 1])

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bot.config import IntakeConfig
-from bot.errors import NotFound, Refused
+from bot.errors import NotFound
 from bot.rules.access import Role, role_of
-from bot.services.captions import Captions
+from bot.services.captions import CaptionChanged, Captions
 from bot.services.datasets import allowed
 from bot.services.intake import BatchReport, Incoming, Intake
 from bot.services.posts import Posts, growing
@@ -112,12 +112,11 @@ class Desk:
         if (now.caption, now.revision) != (seen, revision):  # also the tagger's, which counts as no revision
             return Edited(dataset, now, stored=False)
         try:
-            edited = await self._captions.edit(picture_id, user_id, text, revision, redraw=True)
-        except Refused:
-            now = await self.picture(dataset_id, user_id, picture_id)
-            if now.revision == revision:
-                raise
-            return Edited(dataset, now, stored=False)
+            edited = await self._captions.edit(
+                picture_id, user_id, text, revision, tagged=bool(now.tagged), redraw=True
+            )
+        except CaptionChanged as changed:
+            return Edited(dataset, changed.picture, stored=False)
         self._wake_cards()
         return Edited(dataset, edited, stored=True)
 

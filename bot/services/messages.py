@@ -44,6 +44,8 @@ class Outgoing:
     """The one user this message may notify."""
     silent: bool = False
     file: FileToSend | None = None
+    button: tuple[str, str] | None = None
+    """Label and custom_id of a button under it."""
 
 
 @dataclass(frozen=True, slots=True)

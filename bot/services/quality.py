@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from bot.config import Config
-from bot.errors import Refused
+from bot.errors import NotFound, Refused
 from bot.rules.measures import Box
 from bot.rules.quality import Level
 from bot.rules.report import Group, Seen, advice, groups, mended
@@ -18,9 +18,9 @@ from bot.services.verdicts import looked_at
 from bot.store import quality as rows
 from bot.store.cards import add_card, get_card, mark_batches_dirty, mark_dirty, move_to_end, set_page
 from bot.store.database import Connection, Store
-from bot.store.pictures import count_pictures, pictures_of_dataset
+from bot.store.pictures import count_pictures, picture_by_id, pictures_of_dataset
 from bot.store.quality import Drop
-from bot.store.rows import Dataset
+from bot.store.rows import Dataset, Picture
 from bot.vision.sheets.painter import Cell, Painter
 
 PAGE = 30
@@ -149,15 +149,28 @@ class Quality:
             await self._redraw(tx, dataset_id)
         return len(gone)
 
-    async def undo(self, dataset_id: int, user_id: int, drop: int | None = None) -> tuple[int, int]:
-        """Bring the last dropped pictures back; how many are back, and how many had been added again by then.
+    async def drop_one(self, picture_id: int, user_id: int) -> Picture:
+        """Take out one picture, whatever the report says of it; raises NotFound, NotYours, Refused."""
+        async with self._store.transaction() as tx:
+            picture = await picture_by_id(tx, picture_id)
+            if picture is None:
+                raise NotFound("This picture was removed.")
+            await allowed(tx, picture.dataset_id, user_id, "edit")
+            await rows.drop(tx, [picture], user_id, self._clock())
+            await self._redraw(tx, picture.dataset_id)
+        return picture
 
-        With `drop` only the drop of that number. Raises NotFound, NotYours, Refused (nothing to undo, others were
-        dropped since, or no room).
+    async def undo(
+        self, dataset_id: int, user_id: int, drop: int | None = None, *, picture_id: int | None = None
+    ) -> tuple[int, int]:
+        """Bring back what was dropped last, or with that picture; how many are back, how many had been added again.
+
+        With `drop` only the drop of that number, as the last. Raises NotFound, NotYours, Refused (nothing to undo,
+        others were dropped since, or no room).
         """
         async with self._store.transaction() as tx:
             await allowed(tx, dataset_id, user_id, "edit")
-            last = await rows.last_drop(tx, dataset_id)
+            last = await rows.last_drop(tx, dataset_id, picture_id)
             if last is None:
                 raise Refused("There is nothing to bring back any more.")
             if drop not in (None, last.number):

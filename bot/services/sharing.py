@@ -13,6 +13,7 @@ from bot.store.cards import mark_dirty
 from bot.store.database import Connection, Store
 from bot.store.datasets import insert_consent
 from bot.store.helpers import helper_agreed, helper_of, helpers_of, put_helper, remove_helper
+from bot.store.outbox import add_post
 from bot.store.rows import Dataset, Helper
 
 MOST_HELPERS = 10
@@ -62,7 +63,19 @@ class Sharing:
                     raise Refused("Pictures of a person are shown to a helper only after you have confirmed it.")
                 await insert_consent(tx, dataset_id, owner_id, SHARING, self._clock())
             await put_helper(tx, dataset_id, user_id, "asked" if strict else "active", self._clock())
+            await (self._ask if strict else self._welcome)(tx, dataset, user_id)
             return await self._changed(tx, dataset_id, user_id)
+
+    async def asked(self, dataset_id: int, user_id: int) -> Dataset:
+        """The dataset whose owner waits for the member's answer; raises NotFound, Refused."""
+        async with self._store.transaction() as tx:
+            dataset = await existing(tx, dataset_id)
+            helper = await helper_of(tx, dataset_id, user_id)
+        if helper is None:
+            raise NotFound("You are not asked to help with this dataset.")
+        if helper.state == "active":
+            raise Refused(f"You have agreed already; the dataset is here: <#{dataset.thread_id}>")
+        return dataset
 
     async def agree(self, dataset_id: int, user_id: int) -> Dataset:
         """The member who was asked agrees to HELPING and helps from now on; doing it again changes nothing."""
@@ -74,6 +87,7 @@ class Sharing:
             if helper.state == "asked":
                 await insert_consent(tx, dataset_id, user_id, HELPING, self._clock())
                 await helper_agreed(tx, dataset_id, user_id)
+                await self._welcome(tx, dataset, user_id)
                 await self._changed(tx, dataset_id, user_id)
             return dataset
 
@@ -91,6 +105,16 @@ class Sharing:
             await mark_dirty(tx, "dataset", dataset_id, urgent=True)
         self._wake_cards()
         return dataset
+
+    async def _ask(self, tx: Connection, dataset: Dataset, user_id: int) -> None:
+        """Where everybody reads: so without the dataset's name, and not in its thread, which a mention would open."""
+        values = {"user": user_id, "owner": dataset.owner_id, "dataset": dataset.id}
+        await add_post(tx, dataset.channel_id, "asked", None, values, self._clock())
+
+    async def _welcome(self, tx: Connection, dataset: Dataset, user_id: int) -> None:
+        """In the thread: what the helper may do there."""
+        if dataset.thread_id is not None:
+            await add_post(tx, dataset.thread_id, "helps", None, {"user": user_id}, self._clock())
 
     async def _changed(self, tx: Connection, dataset_id: int, user_id: int) -> Helper:
         await mark_dirty(tx, "dataset", dataset_id, urgent=True)

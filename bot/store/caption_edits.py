@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bot.rules.bulk.operations import Change
@@ -31,6 +31,25 @@ class Past:
     edit: CaptionEdit
     captions: int
     """It changed, of pictures that are still there."""
+    later: tuple[str, ...] | None = ()
+    """Titles of later edits that must be undone before it can be; None: it cannot, by whatever order."""
+
+    @property
+    def can_be_undone(self) -> bool:
+        """Whether undoing it would bring a caption back."""
+        return self.edit.undone_at is None and self.captions > 0 and self.later == ()
+
+
+@dataclass(frozen=True, slots=True)
+class Since:
+    """What later bulk edits made of the captions of one."""
+
+    traced: Mapping[int, str]
+    """Caption by picture, as bulk edits alone would have left it; a picture that none has touched is left out."""
+    touched: Mapping[int, Sequence[int]]
+    """Ids of these edits, by picture."""
+    titles: Mapping[int, str]
+    """Of those that were not undone, by id, the latest first."""
 
 
 async def insert_edit(tx: Connection, new: NewEdit, changes: Iterable[Change], now: float) -> CaptionEdit:
@@ -69,6 +88,36 @@ async def changes_of(tx: Connection, edit_id: int) -> list[Change]:
         (edit_id,),
     )
     return [Change(row["picture_id"], row["number"], row["before"], row["after"]) for row in rows]
+
+
+async def waiting_of(tx: Connection, edit_id: int) -> set[int]:
+    """Pictures whose captions the tagger had still to write when the edit came."""
+    query = "SELECT picture_id FROM caption_edit_item WHERE edit_id = ? AND tagged = 0"
+    return {int(row[0]) for row in await tx.execute_fetchall(query, (edit_id,))}
+
+
+async def since_edit(tx: Connection, edit: CaptionEdit) -> Since:
+    """What was done in bulk to its captions after it; it must have been applied."""
+    traced: dict[int, str] = {}
+    touched: dict[int, list[int]] = {}
+    later = "dataset_id = ? AND (applied_at, id) > (?, ?)"
+    which = (edit.dataset_id, edit.applied_at, edit.id)
+    query = (
+        "SELECT item.edit_id, item.picture_id, item.before, item.after, own.after AS start FROM caption_edit"
+        " JOIN caption_edit_item AS item ON item.edit_id = id JOIN caption_edit_item AS own"
+        f" ON own.edit_id = ? AND own.picture_id = item.picture_id WHERE {later} ORDER BY applied_at, id"
+    )
+    async with tx.execute(query, (edit.id, *which)) as items:  # one by one: fifty edits hold many captions
+        async for row in items:
+            picture_id = int(row["picture_id"])
+            touched.setdefault(picture_id, []).append(int(row["edit_id"]))
+            if row["before"] == traced.setdefault(picture_id, row["start"]):
+                traced[picture_id] = row["after"]
+    titles = await tx.execute_fetchall(
+        f"SELECT id, title FROM caption_edit WHERE {later} AND undone_at IS NULL ORDER BY applied_at DESC, id DESC",
+        which,
+    )
+    return Since(traced, touched, {int(row["id"]): str(row["title"]) for row in titles})
 
 
 async def edit_applied(tx: Connection, edit_id: int, user_id: int, now: float) -> None:
@@ -124,8 +173,8 @@ async def forget_offers(tx: Connection, before: float) -> None:
 async def _insert_items(tx: Connection, edit_id: int, changes: Iterable[Change]) -> None:
     """A picture that was removed while its caption was worked out is left out."""
     await tx.executemany(
-        "INSERT INTO caption_edit_item (edit_id, picture_id, before, after)"
-        " SELECT ?, id, ?, ? FROM picture WHERE id = ?",
+        "INSERT INTO caption_edit_item (edit_id, picture_id, before, after, tagged)"
+        " SELECT ?, id, ?, ?, tagged FROM picture WHERE id = ?",
         [(edit_id, each.before, each.after, each.picture_id) for each in changes],
     )
 

@@ -151,7 +151,7 @@ async def batches_with_untagged(tx: Connection) -> list[int]:
     """Batches of open datasets that wait for the tagger: those without any caption first, then the oldest."""
     rows = await tx.execute_fetchall(
         "SELECT batch_id FROM picture JOIN dataset ON dataset.id = picture.dataset_id WHERE dataset.state = 'open'"
-        " GROUP BY batch_id HAVING max(tagged = 0 AND revision = 0) ORDER BY max(tagged), batch_id"
+        " GROUP BY batch_id HAVING min(tagged) = 0 ORDER BY max(tagged), batch_id"
     )
     return [int(row[0]) for row in rows]
 
@@ -159,7 +159,7 @@ async def batches_with_untagged(tx: Connection) -> list[int]:
 async def write_tagged(tx: Connection, picture_id: int, caption: str) -> bool:
     """Store the tagger's caption unless a person was faster; whether it was stored."""
     cursor = await tx.execute(
-        "UPDATE picture SET caption = ?, tagged = 1 WHERE id = ? AND tagged = 0 AND revision = 0", (caption, picture_id)
+        "UPDATE picture SET caption = ?, tagged = 1 WHERE id = ? AND tagged = 0", (caption, picture_id)
     )
     return cursor.rowcount == 1
 
@@ -176,10 +176,14 @@ async def write_edit(tx: Connection, picture_id: int, caption: str, revision: in
     return found[0] if found else None
 
 
-async def write_bulk(tx: Connection, picture_id: int, caption: str) -> None:
-    """Store the caption a bulk edit made; the same transaction has looked at the one it replaces."""
+async def write_bulk(tx: Connection, picture_id: int, caption: str, *, waiting: bool = False) -> None:
+    """Store the caption a bulk edit made; the same transaction has looked at the one it replaces.
+
+    `waiting` has the tagger write it once more, as before an edit that was undone.
+    """
     await tx.execute(
-        "UPDATE picture SET caption = ?, tagged = 1, revision = revision + 1 WHERE id = ?", (caption, picture_id)
+        "UPDATE picture SET caption = ?, tagged = ?, revision = revision + 1 WHERE id = ?",
+        (caption, int(not waiting), picture_id),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from bot.rules.measures import VERSION, Alike, Box, Measures
 from bot.store.database import Connection
@@ -123,13 +124,14 @@ async def drop(tx: Connection, pictures: Sequence[Picture], user_id: int, now: f
         await tx.execute("DELETE FROM picture WHERE id = ?", (picture.id,))
 
 
-async def last_drop(tx: Connection, dataset_id: int) -> Drop | None:
-    """The newest drop that can be undone."""
+async def last_drop(tx: Connection, dataset_id: int, picture_id: int | None = None) -> Drop | None:
+    """The newest drop that can be undone, or that of the picture."""
     rows = list(
         await tx.execute_fetchall(
-            "SELECT dropped_at, COUNT(*) AS pictures FROM dropped WHERE dataset_id = ?"
-            " GROUP BY dropped_at ORDER BY dropped_at DESC LIMIT 1",
-            (dataset_id,),
+            "SELECT dropped_at, COUNT(*) AS pictures FROM dropped WHERE dataset_id = ?1 AND (?2 IS NULL OR dropped_at ="
+            " (SELECT dropped_at FROM dropped WHERE picture_id = ?2)) GROUP BY dropped_at ORDER BY dropped_at DESC"
+            " LIMIT 1",
+            (dataset_id, picture_id),
         )
     )
     return Drop(rows[0]["dropped_at"], rows[0]["pictures"]) if rows else None
@@ -153,24 +155,35 @@ async def bring_back(tx: Connection, dataset_id: int, drop: Drop) -> list[int]:
         )
         if cursor.rowcount == 1:
             back.append(int(row["picture_id"]))
-            await _give_back_edits(tx, int(row["picture_id"]), json.loads(row["row"]).get(_EDITS, []))
+            edits = json.loads(row["row"]).get(_EDITS, [])
+            await _give_back_edits(tx, int(row["picture_id"]), drop.dropped_at, edits)
     # Only now: a measure goes with the last row of its file.
     await tx.execute("DELETE FROM dropped WHERE dataset_id = ? AND dropped_at = ?", (dataset_id, drop.dropped_at))
     return back
 
 
-async def _edits_of(tx: Connection, picture_id: int) -> list[tuple[int, str, str]]:
-    """What bulk edits did to the picture's caption: they go with its row."""
-    query = "SELECT edit_id, before, after FROM caption_edit_item WHERE picture_id = ?"
+async def _edits_of(tx: Connection, picture_id: int) -> list[tuple[int, str, str, int, str]]:
+    """What bulk edits did, or would do, to the picture's caption: they go with its row."""
+    query = (
+        "SELECT edit_id, before, after, tagged, mark FROM caption_edit_item"
+        " JOIN caption_edit ON caption_edit.id = edit_id WHERE picture_id = ?"
+    )
     return [tuple(row) for row in await tx.execute_fetchall(query, (picture_id,))]
 
 
-async def _give_back_edits(tx: Connection, picture_id: int, edits: Iterable[tuple[int, str, str]]) -> None:
-    """So that a bulk edit can still be undone; one that is no longer kept is left out."""
+async def _give_back_edits(tx: Connection, picture_id: int, dropped_at: float, edits: Iterable[Sequence[Any]]) -> None:
+    """So that a bulk edit can still be undone, or done; one that is no longer kept is left out.
+
+    So is one that was worked out anew, or done, while the picture was away: it has not changed this caption.
+    """
     await tx.executemany(
-        "INSERT INTO caption_edit_item (edit_id, picture_id, before, after)"
-        " SELECT id, ?2, ?3, ?4 FROM caption_edit WHERE id = ?1",
-        [(edit_id, picture_id, before, after) for edit_id, before, after in edits],
+        "INSERT INTO caption_edit_item (edit_id, picture_id, before, after, tagged)"
+        " SELECT id, ?2, ?3, ?4, ?5 FROM caption_edit WHERE id = ?1"
+        " AND (applied_at <= ?7 OR (applied_at IS NULL AND mark = ?6))",
+        [
+            (edit_id, picture_id, before, after, *(rest or (1, "")), dropped_at)  # older rows end here
+            for edit_id, before, after, *rest in edits
+        ],
     )
 
 

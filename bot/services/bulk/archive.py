@@ -15,9 +15,8 @@ from bot.rules.names import shown_file
 from bot.rules.text_files import text_of
 from bot.rules.zips import Damaged, Entry, Hostile, basename, entries_of, inflated
 
-MOST_BYTES = 2 * 1024 * 1024
-"""Of the file as it comes; 100 captions of 1,000 characters are a tenth of it."""
 MOST_MEMBERS = 1000
+"""For a dataset of up to half as many pictures: beside each caption may lie its picture."""
 NAMED = 5
 """Most names in one note."""
 MEMBER_BYTES = 16 * 1024
@@ -49,14 +48,17 @@ def is_archive(data: bytes) -> bool:
     return data.startswith((b"PK\x03\x04", b"PK\x05\x06"))
 
 
-def unpack(data: bytes) -> Unpacked:
-    """The `.txt` files of a zip; raises Refused for an archive that is damaged or made to do harm."""
+def unpack(data: bytes, most: int = MOST_MEMBERS) -> Unpacked:
+    """The `.txt` files of a zip; raises Refused for an archive that is damaged, made to do harm, or over `most` files.
+
+    What an operating system adds by itself is not counted.
+    """
     try:
-        entries = entries_of(data, MOST_MEMBERS, nested=True)
+        entries = entries_of(data, most, nested=True)
         texts = [each for each in entries if each.suffix == "txt"]
         read = [(each.name, text_of(_bytes_of(data, each))) for each in texts]
     except Hostile as refusal:
-        raise Refused(_reason(refusal)) from refusal
+        raise Refused(_reason(refusal, most)) from refusal
     except Damaged as error:
         raise Refused(_DAMAGED) from error
     members = tuple((name, text) for name, text in read if text is not None)
@@ -86,12 +88,12 @@ def _bytes_of(data: bytes, entry: Entry) -> bytes:
     return bytes(text)
 
 
-def _reason(refusal: Hostile) -> str:
+def _reason(refusal: Hostile, most: int) -> str:
     """Why an archive of captions is refused."""
     shown = shown_file(basename(refusal.name))
     match refusal.why:
         case "too-many":
-            return f"This archive holds {refusal.number} files; {MOST_MEMBERS} is the most."
+            return f"This archive holds {refusal.number} files; {most} is the most."
         case "twice":
             return f"{shown} is in the archive twice, so nothing was read. Pack it again."
         case "outside":

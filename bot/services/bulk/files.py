@@ -10,10 +10,15 @@ from typing import Literal
 from bot.errors import Refused
 from bot.rules.bulk.exchange import KEY_DIGITS, Named, Read, member_name, one_text, read_members, read_text
 from bot.rules.bulk.operations import ImportCaptions
-from bot.services.bulk.archive import MOST_BYTES, is_archive, pack, text_of_file, unpack
+from bot.services.bulk.archive import MOST_MEMBERS, is_archive, pack, text_of_file, unpack
 from bot.services.bulk.edits import BulkEdits, CaptionSet, Offer
 from bot.services.intake import Incoming
 from bot.services.messages import FileToSend
+
+FEWEST_BYTES = 2 * 1024 * 1024
+"""A file may have at least as many; 100 captions of 1,000 characters are a tenth of it."""
+PICTURE_BYTES = 5 * 1024
+"""For each picture of the dataset: a caption is 4 kB at most, in whatever script, and has a line above it."""
 
 Form = Literal["text", "zip"]
 
@@ -53,7 +58,7 @@ class CaptionFiles:
     async def offer_import(self, dataset_id: int, user_id: int, file: Incoming) -> Offer:
         """What a file of captions would change, offered; raises NotFound, NotYours, and Refused with the reason."""
         now = await self._edits.captions(dataset_id, user_id)
-        data = await _bytes_of(file)
+        data = await _bytes_of(file, max(FEWEST_BYTES, len(now.pictures) * PICTURE_BYTES))
         read = await asyncio.to_thread(_read, data, file.name, _named(now))
         if not read.texts:
             why = " ".join(read.notes[:3]) or "It holds no captions."
@@ -64,15 +69,15 @@ class CaptionFiles:
         return await self._edits.offer(dataset_id, user_id, operation, _few(read.notes))
 
 
-async def _bytes_of(file: Incoming) -> bytes:
-    too_large = Refused(f"A file of captions may have {MOST_BYTES // 2**20} MB. Send one of /captions export.")
-    if file.size > MOST_BYTES:
+async def _bytes_of(file: Incoming, most: int) -> bytes:
+    too_large = Refused(f"A file of captions may have {most // 2**20} MB here. Send one of /captions export.")
+    if file.size > most:
         raise too_large
     try:
         data = await file.read()
     except OSError as error:
         raise Refused("The file could not be fetched from Discord. Send it once more.") from error
-    if len(data) > MOST_BYTES:
+    if len(data) > most:
         raise too_large
     return data
 
@@ -80,7 +85,7 @@ async def _bytes_of(file: Incoming) -> bytes:
 def _read(data: bytes, name: str, pictures: Sequence[Named]) -> Read:
     """Captions of a zip, of an exported text, or of one picture's `.txt`; unpacking may take a while."""
     if is_archive(data):
-        unpacked = unpack(data)
+        unpacked = unpack(data, max(MOST_MEMBERS, 2 * len(pictures)))
         found = read_members(unpacked.members, pictures)
         return Read(found.texts, (*unpacked.notes, *found.notes))
     text = text_of_file(data, name)

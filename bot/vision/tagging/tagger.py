@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ log = logging.getLogger(__name__)
 
 CHUNK = 32
 """Pictures asked for at once: several runs of the model, so that the next pictures are opened while it works."""
+SHARED_CHUNK = 8
+"""The same while others wait for the same model: nobody's hundred pictures hold up somebody's one for long."""
 LOAD_SECONDS = 1800.0
 """The first start downloads some hundred megabytes."""
 PICTURE_SECONDS = 15.0
@@ -33,11 +36,14 @@ _REMEDY = "Captions keep trigger and class word until it works; you can write th
 
 
 class Tagger:
-    """Tags pictures, one call at a time; a process that crashed is started again by the next call."""
+    """Tags pictures; calls take turns by the chunk. A process that crashed is started again by the next chunk."""
 
     def __init__(self, config: TaggerConfig) -> None:
         self._config = config
         self._lock = asyncio.Lock()
+        self._asking: Counter[str] = Counter()
+        """Calls under way, by model."""
+        self._closed = False
         self._worker: LineWorker | None = None
         self._model = ""
         """What the worker holds: one model at a time, as each takes its gigabyte."""
@@ -53,21 +59,30 @@ class Tagger:
         Without a cut and a model it is the host's.
         """
         cut = cut or Cut(self._config.general_threshold, self._config.character_threshold, self._config.mcut)
-        async with self._lock:
-            worker = await self._worker_of(model or self._config.model)
-            results: list[TagResult | None] = []
-            for start in range(0, len(paths), CHUNK):
-                results += await _ask(worker, paths[start : start + CHUNK], cut)
-            return results
+        model = model or self._config.model
+        results: list[TagResult | None] = []
+        self._asking[model] += 1
+        try:
+            while len(results) < len(paths):
+                async with self._lock:  # its waiters take turns
+                    size = SHARED_CHUNK if self._asking[model] > 1 else CHUNK
+                    worker = await self._worker_of(model)
+                    results += await _ask(worker, paths[len(results) : len(results) + size], cut)
+        finally:
+            self._asking[model] -= 1
+        return results
 
     async def close(self) -> None:
-        """End the process."""
+        """End the process for good: a call that is under way fails at its next chunk."""
+        self._closed = True
         async with self._lock:
             if self._worker is not None:
                 await self._worker.close()
 
     async def _worker_of(self, model: str) -> LineWorker:
-        """The worker of this model; that of another has ended before."""
+        """The worker of this model; that of another has ended before. Raises TaggerError once closed."""
+        if self._closed:
+            raise TaggerError("I am being stopped just now. Ask again in a minute.")
         if self._worker is None or model != self._model:
             if self._worker is not None:
                 await self._worker.close()

@@ -10,6 +10,7 @@ from bot.cards.captions import BatchPage, batch_card
 from bot.cards.picture_tags import picture_tags_card
 from bot.errors import Refused
 from bot.rules.bulk.operations import Change
+from bot.rules.bulk.selection import written_numbers
 from bot.rules.tagging import TagOptions
 from bot.services.bulk.edits import CaptionSet, Offer, Undone
 from bot.services.captions import PageView
@@ -55,7 +56,7 @@ def test_the_worst_cards_stay_within_discords_limits():
         bulk.tags_card(NOW, 0),
         bulk.tags_card(NOW, 10**6),
         bulk.tags_card(CaptionSet(DATASET, ()), 0),
-        bulk.tag_card(NOW, long_tag),
+        bulk.tag_card(NOW, long_tag, {each.id for each in PICTURES}),
         bulk.pictures_card(NOW, long_tag, 0, [(100, each, b"") for each in PICTURES[:4]], 100),
         bulk.common_card(CaptionSet(DATASET, (PICTURES[1],) * 9)),
         bulk.common_card(NOW),
@@ -79,7 +80,8 @@ def test_the_worst_cards_stay_within_discords_limits():
         check_selects(drawing.view)
         shown = "\n".join(item.content for item in drawing.view.walk_children() if hasattr(item, "content"))
         assert "@everyone" not in shown.replace("@\u200beveryone", "")
-    assert bulk.tag_card(NOW, tag).marker in str(bulk.tag_card(NOW, tag).view.to_components())
+    card = bulk.tag_card(NOW, tag, ())
+    assert card.marker in str(card.view.to_components())
 
 
 def check_selects(view):
@@ -96,7 +98,7 @@ def test_the_worst_forms_stay_within_discords_limits():
     tag = next(each for each in NOW.counts if "_*" in each.tag)
     models = [f"{'m' * 90}{number}" for number in range(30)]
     for form in (
-        bulk_forms.add_form(2**53),
+        bulk_forms.add_form(2**53, written_numbers(range(1, 1000, 2))),
         bulk_forms.replace_form(2**53),
         bulk_forms.rename_form(2**53, tag),
         bulk_forms.recaption_form(2**53),

@@ -1,12 +1,15 @@
 """Bulk editing on Discord: tags with counts, one tag everywhere, find and replace, files, history with undo."""
 
+import asyncio
 import io
+import threading
 import zipfile
 
 import pytest
 
 from bot.demo.harness import until
 from bot.rules.bulk.captions import tag_code
+from bot.services.bulk import edits, recaption
 from tests.bot.discord.lab import all_text, custom_ids
 
 pytestmark = pytest.mark.slow
@@ -86,6 +89,20 @@ async def test_a_tag_is_renamed_moved_and_its_pictures_shown(lab, thread):
     back = await lab.shown(await lab.press(lab.alice, gallery, "tag-open"), "in 3 of")
     assert not back.attachments
     assert await lab.shown(await lab.press(lab.alice, back, "tags-page"), "Captions of")
+
+
+async def test_what_is_shown_of_a_tag_can_be_worked_on(lab, thread):
+    await write(lab, "lisaxl, woman, solo", "lisaxl, woman, hat", "lisaxl, woman, solo")
+    card = await open_tags(lab, thread)
+    tag = await lab.shown(await lab.choose(lab.alice, card, "tags-pick", tag_code("solo")), "in 2 of")
+    shown = await lab.shown(await lab.press(lab.alice, tag, "tag-show"), "1 / 1")
+    for value in ("replace", "recaption", "add"):
+        form = await lab.choose(lab.alice, shown, "tag-with", value)
+        await until(lambda form=form: form.modal, "a modal")
+        assert form.modal["components"][-1]["component"]["value"] == "1, 3"
+    offer = await lab.shown(await lab.submit(form, tags="hat", place=["last"], pictures="1, 3"), "2 of 3")
+    await lab.shown(await lab.press(lab.alice, offer, "edit-apply"), "done")
+    assert await lab.captions() == ["lisaxl, woman, solo, hat", "lisaxl, woman, hat", "lisaxl, woman, solo, hat"]
 
 
 async def test_tags_are_added_to_chosen_pictures(lab, thread):
@@ -224,9 +241,57 @@ async def test_pictures_are_captioned_again(lab, thread):
     assert (await lab.captions())[2] == tagged[2]
 
 
+async def test_a_re_caption_tells_how_far_it_is_and_reaches_who_asked_after_the_answer_ended(lab, thread, monkeypatch):
+    monkeypatch.setattr(recaption, "CHUNK", 2)
+    gate, tag = asyncio.Event(), lab.bot.services.tagger.tag
+
+    async def slow(paths, cut, model):
+        if len(paths) < 2:
+            await gate.wait()
+        return await tag(paths, cut, model)
+
+    monkeypatch.setattr(lab.bot.services.tagger, "tag", slow)
+    await write(lab, *["lisaxl, woman, hat"] * 3)
+    form = await lab.asked(thread, "captions recaption")
+    result = await lab.submit(form, mode=["append"])
+    await lab.said(result, "Looked at 2 of 3 pictures")
+    assert not await lab.bot.services.posts.under_way.ended(0), "a bot that stops waits for it"
+    lab.env.inject_error("PATCH", "/webhooks/*", status=401, code=50027, times=None)
+    gate.set()
+    told = await lab.card(thread, "edit-page")
+    lab.env.backend.faults.clear()
+    assert f"<@{lab.alice.id}>" in told.content
+    assert [each.id for each in told.mentions] == [lab.alice.id]
+    assert await lab.bot.services.posts.under_way.ended(10)
+    await lab.restart()
+    offer = await lab.shown(await lab.press(lab.alice, told, "edit-page"), "3 of 3")
+    await lab.shown(await lab.press(lab.alice, offer, "edit-apply"), "3 captions changed")
+
+
 async def test_an_old_list_says_that_a_tag_is_gone(lab, thread):
     card = await open_tags(lab, thread)
     assert "v1:tags-pick:1:0" in custom_ids(card)
     await write(lab, *["lisaxl, woman"] * 3)
     result = await lab.choose(lab.alice, card, "tags-pick", tag_code("solo"))
     await lab.said(result, "in no caption any more")
+
+
+async def test_captions_are_read_beside_the_loop_and_once(lab, thread, monkeypatch):
+    read = []
+
+    def noted(work):
+        def run(*asked):
+            read.append((work.__name__, threading.current_thread() is threading.main_thread()))
+            return work(*asked)
+
+        return run
+
+    for name in ("captions_with", "tag_counts", "carry_out"):
+        monkeypatch.setattr(edits, name, noted(getattr(edits, name)))
+    tag = await open_tag(lab, thread, "solo")
+    offer = await lab.shown(await lab.press(lab.alice, tag, "tag-remove"), "3 of 3")
+    assert read == [("tag_counts", False), ("captions_with", False), ("carry_out", False)]
+    done = await lab.shown(await lab.press(lab.alice, offer, "edit-apply"), "3 captions changed")
+    read.clear()
+    await lab.shown(await lab.press(lab.alice, done, "tags-page"), "Captions of")
+    assert read == [("tag_counts", False)], "counted anew when they have changed"

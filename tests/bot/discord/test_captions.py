@@ -6,6 +6,7 @@ import pytest
 
 from bot.demo.harness import until
 from bot.errors import TaggerError
+from bot.rules.caption import clean_caption
 from tests.bot.discord.lab import all_text, custom_ids
 
 pytestmark = pytest.mark.slow
@@ -71,6 +72,94 @@ async def test_two_edits_of_one_caption_lose_nothing(lab, pictures):
     assert await caption_of(lab) == "lisaxl, woman, from the phone"
 
 
+async def conflict(lab, card, theirs: str, mine: str):
+    """The card that answers who was slower."""
+    slow = await lab.form(card, "cap-edit")
+    fast = await lab.form(card, "cap-edit")
+    await lab.submit(fast, caption=theirs)
+    await until_caption(lab, clean_caption(theirs, "lisaxl", "woman"))
+    return await lab.shown(await lab.submit(slow, caption=mine), "You wrote")
+
+
+async def test_of_two_captions_either_is_used_whole(lab, pictures):
+    thread = await lab.create()
+    card = await lab.batch(thread, pictures(1))
+    theirs, mine = ("o_o, ||_||, *x*, " * 60)[:900], ("u_u, ```, @everyone, " * 60)[:970]
+    asked = await conflict(lab, card, theirs, mine)
+    assert asked.flags.ephemeral
+    stored = await caption_of(lab)
+    assert f"```\n{stored}\n```" in all_text(asked), "as written"
+    assert all_text(asked).count("```") == 4, "no caption ends its block"
+    assert len(all_text(asked)) < 4000
+    await lab.restart()
+    await lab.said(await lab.press(lab.alice, asked, "edit-drop"), "Nothing was changed")
+    assert await caption_of(lab) == stored
+    asked = await conflict(lab, card, "three", mine)
+    await lab.restart()
+    done = await lab.shown(await lab.press(lab.alice, asked, "edit-mine"), "done")
+    assert await caption_of(lab) == clean_caption(mine, "lisaxl", "woman")
+    await lab.until_card(thread, card.id, "@\u200beveryone")
+    await lab.shown(await lab.press(lab.alice, done, "edit-undo"), "1 caption restored")
+    assert await caption_of(lab) == "lisaxl, woman, three"
+
+
+async def test_who_is_too_late_once_more_is_asked_once_more(lab, pictures):
+    thread = await lab.create()
+    card = await lab.batch(thread, pictures(1))
+    asked = await conflict(lab, card, "one", "mine")
+    await lab.submit(await lab.form(card, "cap-edit"), caption="two")
+    await until_caption(lab, "lisaxl, woman, two")
+    again = await lab.shown(await lab.press(lab.alice, asked, "edit-mine"), "lisaxl, woman, two")
+    await lab.shown(await lab.press(lab.alice, again, "edit-mine"), "done")
+    assert await caption_of(lab) == "lisaxl, woman, mine"
+
+
+async def test_an_edit_begun_before_the_tagger_wrote_does_not_overwrite_it(lab, pictures, monkeypatch):
+    gate, tag = asyncio.Event(), lab.bot.services.tagger.tag
+
+    async def slow(paths, cut, model):
+        await gate.wait()
+        return await tag(paths, cut, model)
+
+    monkeypatch.setattr(lab.bot.services.tagger, "tag", slow)
+    thread = await lab.create()
+    await lab.add(thread, pictures(1))
+    card = await lab.until_card(thread, (await lab.card(thread, "cap-next")).id, "no tags yet")
+    form = await lab.form(card, "cap-edit")
+    gate.set()
+    await lab.until_rows("SELECT tagged FROM picture", lambda rows: rows[0]["tagged"])
+    tagged = await caption_of(lab)
+    asked = await lab.shown(await lab.submit(form, caption="red hat"), tagged)
+    assert await caption_of(lab) == tagged
+    await lab.shown(await lab.press(lab.alice, asked, "edit-mine"), "done")
+    assert await caption_of(lab) == "lisaxl, woman, red hat"
+
+
+async def test_a_removed_picture_comes_back_with_its_caption(lab, pictures):
+    thread = await lab.create()
+    card = await lab.batch(thread, pictures(2))
+    await lab.submit(await lab.form(card, "cap-edit:1"), caption="by hand")
+    await until_caption(lab, "lisaxl, woman, by hand")
+    files = {path.name for path in lab.config.paths.pictures.iterdir()}
+    removed = []
+    for picture in (1, 2):
+        await lab.until_card(thread, card.id, f"#1 · IMG\\_{2039 + picture}")
+        question = await lab.answer(await lab.press(lab.alice, _now(thread, card), f"cap-remove:{picture}"))
+        assert "7 days" in all_text(question.message)
+        result = await lab.press(lab.alice, question.message, "cap-remove-yes")
+        removed.append(await lab.shown(result, "is removed"))
+    await lab.until_card(thread, card.id, "All pictures of this batch were removed")
+    assert {path.name for path in lab.config.paths.pictures.iterdir()} == files
+    await lab.restart()
+    await lab.said(await lab.press(lab.alice, removed[0], "cap-undo"), "1 picture brought back")
+    await lab.until_card(thread, card.id, "by hand")
+    assert [row["id"] for row in await lab.rows("SELECT id FROM picture")] == [1], "the one of the button"
+
+
+def _now(thread, card):
+    return next(each for each in thread.history() if each.id == card.id)
+
+
 async def test_only_the_owner_edits_removes_and_turns(lab, pictures):
     thread = await lab.create()
     card = await lab.batch(thread, pictures(2))
@@ -92,7 +181,7 @@ async def test_remove_asks_once_and_takes_picture_and_file(lab, pictures):
     await lab.said(await lab.press(lab.alice, question.message, "dismiss"), "Nothing was changed")
     question = await lab.answer(await lab.press(lab.alice, card, "cap-remove:1"))
     assert "IMG\\_2040.jpg" in all_text(question.message)
-    await lab.press(lab.alice, question.message, "cap-remove-yes")
+    await lab.press(lab.alice, question.message, "cap-remove-good")
     redrawn = await lab.until_card(thread, card.id, "1 / 1")
     assert "2041" in all_text(redrawn)
     assert len(files - {path.name for path in lab.config.paths.pictures.iterdir()}) == 1

@@ -25,6 +25,16 @@ async def shown(lab, question, words):
     return await until(lambda: words in all_text(question.message) and question.message, words)
 
 
+async def until_told(lab, where, words):
+    """The bot's plain message to bob with the words."""
+
+    def found():
+        return [each for each in where.history() if f"<@{lab.bob.id}> " in each.content and words in each.content]
+
+    (message,) = await until(found, words)
+    return message
+
+
 def in_thread(lab, thread) -> set[int]:
     return set(lab.env.backend.channels[thread.id].thread_members)
 
@@ -35,6 +45,10 @@ async def test_a_helper_adds_edits_and_removes_but_does_not_decide(lab, pictures
     await choose(lab, thread, lab.bob)
     await until_helping(lab, "active")
     card = await lab.until_card(thread, (await lab.card(thread, "add")).id, f"with <@{lab.bob.id}>")
+    told = await until_told(lab, thread, "you help")
+    assert "/dataset add" in told.content
+    assert "Training, sharing and deleting stay" in told.content
+    assert [each.id for each in told.mentions] == [lab.bob.id]
 
     options = {"picture1": pictures(1, first=5)[0]}
     await lab.said(await lab.slash(lab.bob, thread, "dataset add", **options), "Added 1 picture")
@@ -123,12 +137,19 @@ async def test_a_persons_pictures_are_shown_only_after_both_have_confirmed(lab, 
         await lab.said(refused, "Agree first")
     await lab.said(await lab.slash(lab.bob, lab.lobby, "dataset list"), "asks for your help")
 
-    card = await lab.answer(await lab.slash(lab.bob, lab.lobby, "dataset show", dataset="Lisa"))
+    invitation = await until_told(lab, lab.lobby, "asks for your help")
+    assert "Lisa" not in invitation.content, "everybody in the channel reads it"
+    stranger = lab.guild.add_member(lab.env.create_user("stranger"))
+    await lab.said(await lab.press(stranger, invitation, "help-open"), "not asked")
+    await lab.restart()
+    card = await lab.answer(await lab.press(lab.bob, invitation, "help-open"))
     assert "I keep no copy" in all_text(card.message)
     assert lab.bob.id not in in_thread(lab, thread)
     await lab.press(lab.bob, card.message, "help-yes")
     await until_helping(lab, "active")
     await shown(lab, card, "You help with")
+    await until_told(lab, thread, "you help")
+    await lab.said(await lab.press(lab.bob, invitation, "help-open"), f"<#{thread.id}>")
     assert lab.bob.id in in_thread(lab, thread)
     versions = [row["text_version"] for row in await lab.rows("SELECT text_version FROM consent ORDER BY id")]
     assert versions == ["2026-11", "2026-11-sharing", "2026-11-helping"]

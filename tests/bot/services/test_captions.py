@@ -2,7 +2,8 @@
 
 import pytest
 
-from bot.errors import NotFound, NotYours, Refused, TaggerError
+from bot.errors import NotFound, NotYours, TaggerError
+from bot.services.captions import CaptionChanged
 from bot.store.cards import add_card
 from tests.bot.conftest import make_picture
 from tests.bot.services.conftest import OTHER, OWNER, incoming, rows, tag_all
@@ -99,11 +100,25 @@ async def test_an_edit_is_cleaned_and_counted(captions, batch):
 async def test_an_edit_of_an_old_text_is_refused_with_both_texts(captions, batch):
     picture = batch.added[0]
     await captions.edit(picture.id, OWNER, "first", 0)
-    with pytest.raises(Refused) as refusal:
+    with pytest.raises(CaptionChanged) as refusal:
         await captions.edit(picture.id, OWNER, "second", 0)
-    assert "lisaxl, woman, first" in str(refusal.value)
-    assert "lisaxl, woman, second" in str(refusal.value)
+    assert refusal.value.picture.caption == "lisaxl, woman, first"
+    assert refusal.value.caption == "lisaxl, woman, second"
     assert (await captions.get(picture.id)).caption == "lisaxl, woman, first"
+    same = await captions.edit(picture.id, OWNER, "lisaxl, first", 0)
+    assert (same.caption, same.revision) == ("lisaxl, woman, first", 1), "nothing is lost, so nobody is asked"
+
+
+async def test_an_edit_of_a_provisional_caption_does_not_replace_the_taggers(captions, batch):
+    picture = batch.added[0]
+    await tag_all(captions, batch.batch.id)
+    tagged = await captions.get(picture.id)
+    assert (tagged.revision, tagged.tagged) == (picture.revision, 1)
+    with pytest.raises(CaptionChanged):
+        await captions.edit(picture.id, OWNER, "hat", picture.revision, tagged=False)
+    assert await captions.get(picture.id) == tagged
+    edited = await captions.edit(picture.id, OWNER, "hat", picture.revision, tagged=True)
+    assert edited.caption == "lisaxl, woman, hat"
 
 
 async def test_pages(captions, batch):

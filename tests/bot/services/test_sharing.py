@@ -140,6 +140,14 @@ async def test_checks_squares_and_bulk_edits_ask_who_it_is(people, intake, capti
             "export": (WORKERS, lambda who: bulk.files.export(people.id, who, "text")),
         }
     )
+    for role in ("asked", "stranger"):
+        with pytest.raises(NotYours):
+            await quality.drop_one(picture.id, WHO[role])
+    await quality.drop_one(picture.id, HELPER)
+    for role in ("asked", "stranger"):
+        with pytest.raises(NotYours):
+            await quality.undo(people.id, WHO[role], picture.id)
+    assert await quality.undo(people.id, HELPER, picture.id) == (1, 0)
 
 
 async def test_what_was_put_away_is_seen_and_not_changed(people, arrange, quality, crops, bulk):
@@ -177,6 +185,10 @@ async def test_every_call_asks_who_it_is(people, intake, captions, datasets, sha
         "consent": (OWNERS_ALONE, lambda who: datasets.give_consent(people.id, who)),
     }
     await ask_each(calls)
+    assert (await sharing.asked(people.id, WHO["asked"])).id == people.id
+    for role in ("owner", "helper", "stranger"):
+        with pytest.raises(Refused):
+            await sharing.asked(people.id, WHO[role])
     for role in ("asked", "helper", "stranger"):
         for source, target in ((people.id, other.id), (other.id, people.id)):
             with pytest.raises(NotYours):
@@ -198,8 +210,8 @@ def test_no_call_that_takes_a_member_is_forgotten():
     known = {
         Desk: {"sheet", "may_add", "add", "add_archive", "picture", "edit", "remove"},
         Arrange: {"rename", "put_away", "plan_copy", "copy", "plan_merge", "merge"},
-        Sharing: {"circle", "invite", "agree", "remove"},
-        Quality: {"look", "sheet", "check", "turn", "drop_red", "undo"},
+        Sharing: {"circle", "invite", "asked", "agree", "remove"},
+        Quality: {"look", "sheet", "check", "turn", "drop_red", "drop_one", "undo"},
         Crops: {"all", "one", "move", "reset", "use", "sheet", "pair"},
         BulkEdits: {"captions", "offer", "look", "apply", "undo", "history"},
         TagSettings: {"change", "reset"},

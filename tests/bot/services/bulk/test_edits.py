@@ -1,10 +1,14 @@
 """Bulk edits: offered, applied as a whole, shown anew when something moved, undone; kept for a while."""
 
+import io
+import zipfile
+
 import pytest
 
 from bot.errors import NotFound, NotYours, Refused
 from bot.rules.bulk.operations import AddTags, RemoveTags, RenameTag, ReplacePattern
 from bot.services.bulk.edits import KEPT, OFFER_SECONDS, BulkEdits
+from bot.services.bulk.files import FEWEST_BYTES
 from bot.services.bulk.patterns import Patterns
 from bot.store.caption_edits import forget_offers
 from tests.bot.services.conftest import OTHER, OWNER, incoming, rows
@@ -211,6 +215,35 @@ async def test_a_full_file_of_captions_goes_out_and_back(edits, caption_files, d
     assert len(offer.changes) == 3
     one = await caption_files.offer_import(dataset.id, OWNER, incoming("IMG_2.txt", b"alone"))
     assert [(each.number, each.after) for each in one.changes] == [(2, "lisaxl, woman, alone")]
+
+
+async def test_the_captions_of_a_thousand_pictures_go_out_and_back(edits, caption_files, dataset, three, store, write):
+    async with store.transaction() as tx:
+        for number in range(997):
+            await tx.execute(
+                "INSERT INTO picture (dataset_id, batch_id, file, source_sha256, file_name, width, height, caption,"
+                " tagged, warnings, added_at) SELECT dataset_id, batch_id, ?1, ?1, ?1 || '.jpg', 9, 9, '', 1, '[]', 0"
+                " FROM picture WHERE id = ?2",
+                (f"{number:010x}", three[0]),
+            )
+        ids = [row[0] for row in await tx.execute_fetchall("SELECT id FROM picture")]
+    long = ", ".join(["шляпа" * 12] * 20)[:980]
+    await write(dict.fromkeys(ids, long))
+    for form in ("text", "zip"):
+        file = await caption_files.export(dataset.id, OWNER, form)
+        assert form == "zip" or len(file.data) > FEWEST_BYTES * 0.9
+        data = file.data + b"\n" * (FEWEST_BYTES - len(file.data) + 1) if form == "text" else with_pictures(file.data)
+        with pytest.raises(Refused, match="No caption would change"):
+            await caption_files.offer_import(dataset.id, OWNER, incoming(f"c.{form}", data))
+
+
+def with_pictures(data: bytes) -> bytes:
+    """The archive with a picture beside each caption."""
+    out = io.BytesIO(data)
+    with zipfile.ZipFile(out, "a") as archive:
+        for name in archive.namelist():
+            archive.writestr(name.replace(".txt", ".jpg"), b"")
+    return out.getvalue()
 
 
 @pytest.mark.parametrize(

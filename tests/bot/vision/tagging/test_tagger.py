@@ -14,6 +14,7 @@ from PIL import Image
 from bot.config import TaggerConfig
 from bot.errors import TaggerError
 from bot.rules.kaomoji import shown_tag
+from bot.vision.tagging import tagger as tagger_module
 from bot.vision.tagging.tagger import Tagger
 from tests.bot.conftest import encoded, make_picture
 from trainer.toy.tiny_tagger import LABELS
@@ -96,6 +97,55 @@ async def test_calls_at_the_same_time_get_their_own_answers(tagger, paths):
     alone = [(await tagger.tag([path]))[0] for path in paths[:4]]
     together = await asyncio.gather(*(tagger.tag([path]) for path in paths[:4]))
     assert [results[0] for results in together] == alone
+
+
+async def test_one_picture_is_answered_between_the_chunks_of_a_hundred(tiny_tagger, paths, monkeypatch):
+    tagger = Tagger(TaggerConfig(model=str(tiny_tagger), threads=1))
+    gate, asked = asyncio.Event(), []
+
+    async def ready(model):
+        return model
+
+    async def ask(process, chunk, cut):
+        asked.append((process, len(chunk)))
+        await gate.wait()
+        return [None] * len(chunk)
+
+    monkeypatch.setattr(tagger, "_worker_of", ready)
+    monkeypatch.setattr("bot.vision.tagging.tagger._ask", ask)
+    many = asyncio.create_task(tagger.tag(paths[:1] * 100, model="m"))
+    await asyncio.sleep(0)
+    one = asyncio.create_task(tagger.tag(paths[:1], model="m"))
+    other = asyncio.create_task(tagger.tag(paths[:1], model="other"))
+    await asyncio.sleep(0)
+    gate.set()
+    assert await one == [None]
+    assert not many.done()
+    assert await other == [None]
+    assert not many.done()
+    assert len(await many) == 100
+    assert asked == [("m", 32), ("m", 1), ("other", 1), ("m", 32), ("m", 32), ("m", 4)]
+
+
+async def test_chunks_are_small_while_others_wait(tagger, paths, monkeypatch):
+    sizes = []
+    whole = tagger_module._ask
+
+    async def ask(process, chunk, cut):
+        sizes.append(len(chunk))
+        return await whole(process, chunk, cut)
+
+    monkeypatch.setattr(tagger_module, "_ask", ask)
+    one, two = await asyncio.gather(tagger.tag(paths * 4), tagger.tag(paths * 4))
+    assert sizes == [32, 8, 8, 8, 4, 28], "the first has begun alone, and the last is alone again"
+    assert one == two == await tagger.tag(paths) * 4
+
+
+async def test_a_tagger_that_was_closed_starts_no_process(tagger, paths):
+    await tagger.close()
+    with pytest.raises(TaggerError, match="being stopped"):
+        await tagger.tag(paths[:1])
+    assert tagger.pid is None
 
 
 async def test_a_cancelled_call_does_not_answer_the_next(tagger, paths):
