@@ -17,7 +17,7 @@ from trainer.data.dataset import TrainingSet
 from trainer.data.sampler import Batch, parts
 from trainer.model.base import BaseModel
 from trainer.model.checkpointing import checkpoint_units, units
-from trainer.model.device import Numbers, device_errors, release_cached
+from trainer.model.device import Numbers, device_errors, is_out_of_memory, release_cached
 from trainer.model.lora import put_weights, scales
 from trainer.parallel.team import Team
 from trainer.planning.way import Ways
@@ -95,8 +95,8 @@ class Learner:
         """
         try:
             return self._add_up(batches, step)
-        except torch.OutOfMemoryError:
-            if self._ways.frugal is None:
+        except RuntimeError as error:
+            if self._ways.frugal is None or not is_out_of_memory(error):
                 raise
         # Only here, behind the error's end: as long as it lives, its traceback holds the memory of the first try.
         _log.warning("the device's memory was too small for the plan; the step is done again more frugally")
