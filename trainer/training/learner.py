@@ -82,16 +82,14 @@ class Learner:
             total = self._gradients(batches, step)
             total = self._team.sum(self.weights.values(), total)
             self.tally.add(total, self._update(share))
-            if max(map(len, batches)) >= self._config.batch_size:
-                # A bucket's smaller last batch proves nothing of a whole one.
-                self._ways = self._ways.settled()
 
     def _gradients(self, batches: Sequence[Batch], step: int) -> Tensor:
         """Add up the gradients of this process's share of a step, and return the loss, summed (a scalar).
 
-        Where the device's memory runs out before a step with a whole batch is done, and the plan has a way that needs
-        less, that one is taken from then on: nothing of the step has happened yet, so it is done again as if for the
-        first time.
+        Where the device's memory runs out, and the plan has a way that needs less, that one is taken from then on.
+        However late: the optimizer's memory, a larger bucket and holes in the device's memory come after a first step.
+        Nothing of the step has happened yet, so it is done again as if for the first time; in a team the others, who do
+        their shares meanwhile, wait for this one's sum as they always do.
         """
         try:
             return self._add_up(batches, step)
