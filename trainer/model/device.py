@@ -96,6 +96,20 @@ def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
+@contextmanager
+def without_trials() -> Iterator[None]:
+    """Have cuDNN take the algorithm it thinks best, for a while, rather than try all of them out.
+
+    For what is done a few times only, and with large maps: some of what it tries takes gigabytes.
+    """
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before
+
+
 def release_cached(device: torch.device) -> None:
     """Give memory that torch only keeps for later back to the GPU: other shapes are about to be needed."""
     if device.type == "cuda":

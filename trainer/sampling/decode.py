@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from trainer.model.base import BaseModel
-from trainer.model.device import is_out_of_memory, release_cached, resident
+from trainer.model.device import is_out_of_memory, release_cached, resident, without_trials
 
 TILE = 512
 """Pixels on a side of the tiles a picture is decoded in where it is too large as a whole: a quarter of the memory that
@@ -23,7 +23,7 @@ def decode(base: BaseModel, latents: Tensor, begin: Callable[[], None]) -> list[
     The VAE is on the latents' device only while it works; `begin` is called before each picture.
     """
     device = latents.device
-    with resident(device, base.vae):
+    with resident(device, base.vae), without_trials():
         pictures = []
         for one in latents:
             begin()

@@ -162,6 +162,21 @@ def test_small_memory_decodes_in_tiles(base, monkeypatch, error):
     assert calls == [False, True, True]
 
 
+def test_cudnn_tries_nothing_out_in_the_vae(base, monkeypatch):
+    """Its trials are for the steps, whose sizes come again and again; there they go on afterwards."""
+    seen, decode = [], base.vae.decode
+
+    def decoding(*arguments, **keywords):
+        seen.append(torch.backends.cudnn.benchmark)
+        return decode(*arguments, **keywords)
+
+    monkeypatch.setattr(base.vae, "decode", decoding)
+    with torch.backends.cudnn.flags(enabled=True, benchmark=True):
+        draw(base, ["a"], [1], small(1, guidance=1.0))
+        assert torch.backends.cudnn.benchmark
+    assert seen == [False]
+
+
 def test_another_error_of_the_vae_is_not_tried_again(base, monkeypatch):
     error = RuntimeError("something else")
     monkeypatch.setattr(base.vae, "decode", Mock(side_effect=error))
