@@ -22,6 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Threads that wait must sleep, not spin: on a CPU shared with a bot a step was measured 13 times slower otherwise.
     # OpenMP reads this once, when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    _settle_memory()
     args = build_parser().parse_args(arguments)
     debug = args.debug or bool(os.environ.get("LORELEI_DEBUG"))
     _log_to_stderr(args.verbose, debug)
@@ -41,6 +42,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read the output has left (`inspect FILE | head`). Nothing may be written at exit, or it fails again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
+
+
+def _settle_memory() -> None:
+    """Have torch's memory on a GPU grow in place: freed holes are then used for whatever comes, of other buckets too.
+
+    Read when torch first asks a GPU for memory; what the host has set, under either of its names, stays.
+    """
+    names = ("PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ALLOC_CONF")  # torch before 2.9 knows the first alone
+    if not any(name in os.environ for name in names):
+        os.environ[names[0]] = "expandable_segments:True"
 
 
 def _exit_of(error: Exception) -> Exit:

@@ -44,6 +44,33 @@ def tiny_tagger(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
+def card():
+    """The first CUDA card, as a training has it."""
+    from tests.trainer.support.card import prepared_card
+
+    with prepared_card() as device:
+        yield device
+
+
+@pytest.fixture
+def compiler():
+    """Torch's compiler, knowing nothing yet; what a test or `compile_blocks` sets of it ends with the test."""
+    import torch._functorch.config
+    import torch._inductor.config
+    from torch._dynamo.utils import counters
+
+    torch._dynamo.reset()
+    counters.clear()
+    with (
+        torch._dynamo.config.patch(suppress_errors=False, recompile_limit=8),
+        torch._functorch.config.patch(force_non_lazy_backward_lowering=False),
+        torch._inductor.config.patch(fallback_random=False),
+    ):
+        yield counters
+    torch._dynamo.reset()
+
+
+@pytest.fixture
 def encodings(monkeypatch):
     """Counts how often the VAE is really asked."""
     from diffusers import AutoencoderKL

@@ -34,6 +34,19 @@ def settings(*more):
     return [argument for setting in (*SMALL, *more) for argument in ("--set", setting)]
 
 
+@pytest.mark.parametrize("set_by_host", [None, "PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ALLOC_CONF"])
+def test_memory_on_a_gpu_grows_in_place_unless_the_host_says_otherwise(monkeypatch, tmp_path, set_by_host):
+    names = ("PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ALLOC_CONF")
+    for name in names:
+        monkeypatch.setenv(name, "")  # whatever becomes of it is put back
+        monkeypatch.delenv(name)
+    if set_by_host:
+        monkeypatch.setenv(set_by_host, "backend:native")
+    assert main(["inspect", str(tmp_path / "nothing")]) == Exit.USAGE
+    settings = {name: os.environ[name] for name in names if name in os.environ}
+    assert settings == ({set_by_host: "backend:native"} if set_by_host else {names[0]: "expandable_segments:True"})
+
+
 @pytest.fixture
 def pictures(tmp_path):
     folder = tmp_path / "pictures"

@@ -25,6 +25,7 @@ from trainer.data.buckets import Fit
 from trainer.data.latent_cache import LatentCache
 from trainer.data.pictures import open_picture, to_pixels
 from trainer.errors import BadPicture
+from trainer.model.device import without_trials
 
 _FORMATS: Mapping[VaePrecision, torch.dtype] = MappingProxyType(
     {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -72,7 +73,8 @@ class LatentEncoder:
     def _encode(self, picture: Path, fit: Fit) -> Tensor:
         pixels = to_pixels(open_picture(picture), fit).to(self._vae.device)
         # Autocast rather than cast weights: samples are decoded by the same VAE, whose weights must stay what they are.
-        with torch.autocast(self._vae.device.type, dtype=self._format, enabled=self._format != torch.float32):
+        autocast = torch.autocast(self._vae.device.type, dtype=self._format, enabled=self._format != torch.float32)
+        with autocast, without_trials():
             moments = self._vae.encode(pixels[None]).latent_dist.parameters
         posterior = DiagonalGaussianDistribution(moments.float())
         latent = torch.cat([posterior.mean, posterior.std])

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from peft.tuners.lora import Conv2d, Linear
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import conv2d, dropout, linear
 
 from trainer.model.dora import Magnitudes
@@ -68,14 +68,21 @@ class Adapted:
 class AdaptedLinear(Adapted, Linear):  # type: ignore[misc]  # peft has no types
     """A linear layer; A `(rank, in)`, B `(out, rank)`."""
 
+    def forward(self, x: Tensor, *_: Any, **__: Any) -> Tensor:
+        """See Adapted. All in two dimensions, in which the base layer's output is a tensor of its own and no view."""
+        flat = super().forward(x.flatten(0, -2))
+        return flat.view(*x.shape[:-1], flat.shape[-1])
+
     def _inner(self, x: Tensor, down: Tensor) -> Tensor:
         return linear(x, down)
 
     def _sum(self, result: Tensor | None, inner: Tensor, up: Tensor, scale: float) -> Tensor:
         if result is None:
             return scale * linear(inner, up)
-        flat = torch.addmm(result.flatten(0, -2), inner.flatten(0, -2), up.t(), alpha=scale)
-        return flat.view_as(result)
+        if type(self.base_layer) is nn.Linear:
+            # Nobody else holds its output, and its backward pass does not ask for it: no copy is made of it here.
+            return result.addmm_(inner, up.t(), alpha=scale)
+        return torch.addmm(result, inner, up.t(), alpha=scale)
 
 
 class AdaptedConvolution(Adapted, Conv2d):  # type: ignore[misc]

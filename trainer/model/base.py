@@ -23,6 +23,7 @@ from trainer.contract.durable import sha256_file
 from trainer.errors import BadBase
 from trainer.formats.base_model import check_file, check_folder
 from trainer.formats.single_file import single_file_arguments
+from trainer.model.device import is_out_of_memory
 from trainer.model.vae import load_vae
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -180,9 +181,9 @@ def _loading(name: str) -> Iterator[None]:
     """
     try:
         yield
-    except torch.OutOfMemoryError:
-        raise
     except _LIBRARIES_RAISE as error:
+        if is_out_of_memory(error):
+            raise
         raise BadBase(
             f"The base model {name!r} cannot be loaded; download it again or choose another (the log has the reason)."
         ) from error

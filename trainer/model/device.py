@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +12,14 @@ from torch import Tensor, nn
 
 from trainer.contract.config import Precision
 from trainer.errors import NoDevice, OutOfMemory
+
+_OUT_OF_MEMORY = re.compile(
+    "CUDA error: out of memory|CUDA out of memory"
+    # cuDNN, when no algorithm gets the workspace it asks for.
+    "|unable to find an engine|CUDNN_STATUS_(?:ALLOC_FAILED|NOT_SUPPORTED|NOT_INITIALIZED)"
+    # cuBLAS, whose handles and workspaces lie outside of torch's own memory.
+    "|CUBLAS_STATUS_(?:ALLOC_FAILED|NOT_INITIALIZED)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +96,20 @@ def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
+@contextmanager
+def without_trials() -> Iterator[None]:
+    """Have cuDNN take the algorithm it thinks best, for a while, rather than try all of them out.
+
+    For what is done a few times only, and with large maps: some of what it tries takes gigabytes.
+    """
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before
+
+
 def release_cached(device: torch.device) -> None:
     """Give memory that torch only keeps for later back to the GPU: other shapes are about to be needed."""
     if device.type == "cuda":
@@ -105,12 +128,25 @@ def send(tensor: Tensor, device: torch.device) -> Tensor:
     return tensor.pin_memory().to(device, non_blocking=True)
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether it says that the device's memory is too small: torch does, and on a full card the libraries below it.
+
+    These have no class of their own for it, and cuDNN may only say that it can do nothing. An operation that it never
+    could do is taken for the same; where that matters, the log has the words.
+    """
+    return isinstance(error, torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error)) is not None
+    )
+
+
 @contextmanager
 def device_errors(batch_size: int | None = None) -> Iterator[None]:
-    """Raise OutOfMemory in place of torch's own error."""
+    """Raise OutOfMemory in place of what torch and the libraries below it raise (see `is_out_of_memory`)."""
     try:
         yield
-    except torch.OutOfMemoryError as error:
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
         raise OutOfMemory(batch_size) from error
 
 

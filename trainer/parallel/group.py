@@ -34,7 +34,7 @@ class Group:
     def __init__(self, rank: int, size: int, store: Store, device: torch.device) -> None:
         """Waits until all have come. Raises RuntimeError when they do not."""
         on_gpu = device.type == "cuda"
-        with _environment(_place(rank, size)), warnings.catch_warnings():
+        with _environment(_place(rank, size, device)), warnings.catch_warnings():
             # It divides the cores among the processes, and says so.
             warnings.filterwarnings("ignore", message="OMP_NUM_THREADS")
             # A PartialState remembers the first one of its process; one that a library made knows of no group.
@@ -49,7 +49,7 @@ class Group:
             )
             # What the host has to know goes from host to host; over NCCL it would wait for the device.
             self._host = distributed.new_group(backend="gloo") if on_gpu else None
-        prepare_device(device)  # accelerate takes the GPU of the process's number
+        prepare_device(device)
 
     def sum(self, values: Tensor) -> None:
         """Add the values of all processes up, in place. Raises RuntimeError when another process is gone."""
@@ -67,10 +67,13 @@ class Group:
         PartialState._reset_state()
 
 
-def _place(rank: int, size: int) -> dict[str, str]:
+def _place(rank: int, size: int, device: torch.device) -> dict[str, str]:
     """What accelerate and the two backends read from the environment."""
-    values = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size}
-    # A collective that fails raises in the thread that waits for it, rather than aborting the process.
+    # Accelerate makes the GPU of the local rank its own: any other than this process's would get a context of it.
+    local = device.index if device.type == "cuda" else rank
+    values = {"RANK": rank, "LOCAL_RANK": local, "WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size}
+    # A collective that fails raises in the thread that waits for it, rather than aborting the process: only so can it
+    # tell of a process that was lost. The price is that the host waits for the sum, once a step.
     values["TORCH_NCCL_BLOCKING_WAIT"] = 1
     place = {name: str(value) for name, value in values.items()}
     if "lo" in (name for _, name in socket.if_nameindex()):

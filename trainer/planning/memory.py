@@ -1,4 +1,9 @@
-"""Where a run's memory goes: what is held all the time, and what its phases need beside it."""
+"""Where a run's memory goes: what is held all the time, and what its phases need beside it.
+
+On a GPU cuDNN's convolutions take a workspace on top: the most algorithms lay their maps anew, what they read and what
+they write, so as much as the largest convolution's input and output is planned for. That is reckoned; what a card's
+cuDNN really takes has not been measured.
+"""
 
 from __future__ import annotations
 
@@ -103,6 +108,8 @@ class Held:
     """Latents and texts."""
     trained: int
     """Numbers that are trained."""
+    on_gpu: bool
+    """Convolutions take workspaces there."""
 
     @property
     def total(self) -> float:
@@ -127,6 +134,7 @@ def held_of(base: Architecture, simulation: Simulation, load: Load, numbers: Num
         gradients=trained * lora,
         data=_data(base, load, weight),
         trained=trained,
+        on_gpu=on_gpu,
     )
 
 
@@ -140,7 +148,8 @@ def optimizer_bytes(optimizer: Optimizer, simulation: Simulation, itemsize: int)
 
 def training_bytes(simulation: Simulation, load: Load, held: Held, way: Way) -> float:
     """Most bytes held in a step."""
-    step = simulation.rows(load.rows(way)).peak(way.recomputed)
+    whole = simulation.rows(load.rows(way))
+    step = whole.peak(way.recomputed) + held.on_gpu * whole.workspace
     # Of several passes the later ones find the gradients of the first one there.
     found = held.gradients if way.passes(load.pictures) * load.config.gradient_accumulation > 1 else 0.0
     return held.total + max(step + found, held.gradients)
@@ -153,11 +162,12 @@ def sampling_bytes(base: Architecture, simulation: Simulation, load: Load, held:
     rows = max(drawn, VALIDATION_TIMESTEPS if config.validation_share else 0)
     if not rows:
         return 0.0
-    return held.total + max(held.encoders, simulation.forward_peak(rows))
+    workspace = held.on_gpu * simulation.rows(rows).workspace
+    return held.total + max(held.encoders, simulation.forward_peak(rows) + workspace)
 
 
 @lru_cache(maxsize=64)
-def vae_bytes(base: Architecture, side: int, way: str) -> float:
+def vae_bytes(base: Architecture, side: int, way: str, *, on_gpu: bool) -> float:
     """Most bytes of the VAE, weights included, while it encodes or decodes (`way`) one square picture, in fp32."""
     vae: Any = base.build("vae")
     with torch.device("meta"):
@@ -165,7 +175,7 @@ def vae_bytes(base: Architecture, side: int, way: str) -> float:
         latents = torch.zeros(1, vae.config.latent_channels, side // LATENT_FACTOR, side // LATENT_FACTOR)
     with torch.no_grad(), measuring(vae, (), (pixels, latents)) as meter:
         _ = vae.encode(pixels) if way == "encode" else vae.decode(latents)
-    return _count(base, "vae") * 4 + meter.stretches[0].rise
+    return _count(base, "vae") * 4 + meter.stretches[0].rise + on_gpu * meter.workspace
 
 
 def decoding_bytes(base: Architecture, load: Load, held: Held, room: float) -> float:
@@ -173,15 +183,16 @@ def decoding_bytes(base: Architecture, load: Load, held: Held, room: float) -> f
     if not load.config.sample_count:
         return 0.0
     sides = (load.config.resolution, min(load.config.resolution, TILE))
-    whole, tiled = (held.total + vae_bytes(base, side, "decode") for side in sides)
+    whole, tiled = (held.total + vae_bytes(base, side, "decode", on_gpu=held.on_gpu) for side in sides)
     return whole if whole <= room else tiled
 
 
-def encoding_bytes(base: Architecture, load: Load, held: Held, *, on_gpu: bool) -> float:
+def encoding_bytes(base: Architecture, load: Load, held: Held) -> float:
     """Most bytes while pictures and texts are encoded: on a GPU the UNet is not there yet."""
-    if on_gpu:
-        return held.encoders + held.asked + held.data + vae_bytes(base, load.config.resolution, "encode")
-    return held.base + held.data + vae_bytes(base, load.config.resolution, "encode") - _count(base, "vae") * 4
+    vae = vae_bytes(base, load.config.resolution, "encode", on_gpu=held.on_gpu)
+    if held.on_gpu:
+        return held.encoders + held.asked + held.data + vae
+    return held.base + held.data + vae - _count(base, "vae") * 4
 
 
 @lru_cache(maxsize=16)

@@ -42,6 +42,8 @@ class Meter:
     stretches: list[Stretch] = field(default_factory=list)
     saved: dict[str, float] = field(default_factory=dict)
     """Bytes each unit holds for its own backward pass: neither weights, nor what came in or goes out."""
+    workspace: float = 0.0
+    """Bytes of maps that the largest convolution reads and writes: about what cuDNN takes beside them."""
 
 
 @contextmanager
@@ -98,6 +100,9 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         for tensor in out if isinstance(out, (tuple, list)) else (out,):
             if isinstance(tensor, Tensor):
                 self._see(tensor)
+        if func._overloadpacket is torch.ops.aten.convolution:
+            sizes = (tensor.numel() * tensor.element_size() for tensor in (args[0], out))
+            self._meter.workspace = max(self._meter.workspace, float(sum(sizes)))
         count = flop_registry.get(func._overloadpacket)
         if count is not None:
             self._current.flops += count(*args, **(kwargs or {}), out_val=out)

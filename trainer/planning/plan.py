@@ -77,9 +77,9 @@ class Plan:
 def make_plan(base: Architecture, load: Load, numbers: Numbers, room: Room, *, suggesting: bool = True) -> Plan:
     """The fastest plan that fits into the room. Raises DoesNotFit, with what would fit where `suggesting`."""
     chooser, simulation = _chooser(base, load, numbers, room)
-    held, on_gpu = chooser.held, room.device == "cuda"
+    held = chooser.held
     way = chooser.best(room.usable)
-    encoding = encoding_bytes(base, load, held, on_gpu=on_gpu)
+    encoding = encoding_bytes(base, load, held)
     sampling = max(sampling_bytes(base, simulation, load, held), decoding_bytes(base, load, held, room.usable))
     if way is None or max(encoding, sampling) > room.usable:
         needed = max(chooser.need(way or chooser.smallest()), encoding, sampling)

@@ -11,7 +11,7 @@ import torch
 
 from trainer.contract.config import Precision
 from trainer.contract.errors import InvalidConfig
-from trainer.model.device import Numbers, pick_numbers
+from trainer.model.device import Numbers, pick_devices, pick_numbers
 
 GIB = 1 << 30
 
@@ -21,6 +21,9 @@ RESERVE_SHARE = 0.04
 """… and this share of what is free: holes between tensors, which grow with them."""
 CONTEXT = 600 << 20
 """Bytes that CUDA takes of a card before anything is on it; `mem_get_info` has left them out already."""
+SOLD = 0.98
+"""Share of the size a card is sold by that programs see: of an RTX 3060's 12 GB 11.76 GiB, of a 4090's 24 GB 23.65, as
+torch's messages of a full card have it ("has a total capacity of …")."""
 
 _MEMORY = re.compile(r"(\d+(?:\.\d+)?)\s*(?:gb?|gib)?", re.IGNORECASE)
 _NO_LIMIT = 1 << 60
@@ -53,10 +56,15 @@ def gigabytes(size: float) -> str:
 
 
 def room_of(device: torch.device, processes: int = 1) -> Room:
-    """The room on a device now, for each of so many processes: they share a CPU's, and have a GPU each."""
+    """The room on a device now, for each of so many processes: they share a CPU's, and have a GPU each.
+
+    These are numbered on from this one; the fullest of them decides. Raises NoDevice.
+
+    To be asked costs a card a context of this process; that of the process to come there is taken off.
+    """
     if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        return Room("cuda", free)
+        first, *others = (torch.cuda.mem_get_info(one)[0] for one in pick_devices(str(device), processes))
+        return Room("cuda", min(first, *(max(0, free - CONTEXT) for free in others)) if others else first)
     return Room("cpu", min(_available(), _left_by_cgroup()) // processes)
 
 
@@ -65,7 +73,7 @@ def room_of_card(text: str) -> Room:
     found = _MEMORY.fullmatch(text.strip())
     if found is None or float(found[1]) > 4096:
         raise InvalidConfig("--memory", f"must be a size like 12GB, not {text!r:.40}")
-    return Room("cuda", max(0, int(float(found[1]) * GIB) - CONTEXT))
+    return Room("cuda", max(0, int(float(found[1]) * GIB * SOLD) - CONTEXT))
 
 
 def numbers_of_card(precision: Precision) -> Numbers:

@@ -40,6 +40,8 @@ class Pass:
     stretches: tuple[Stretch, ...]
     saved: Mapping[str, float]
     """Bytes each unit holds from its forward to its backward pass, in the order they run."""
+    workspace: float
+    """Bytes of cuDNN's on a GPU, beside what is held (see `Meter`)."""
 
     def peak(self, recomputed: Collection[str] = ()) -> float:
         """Most bytes held at once when these units are recomputed."""
@@ -106,7 +108,7 @@ class Simulation:
             for a, b in zip(self.one.stretches, self.two.stretches, strict=True)
         )
         saved = {unit: at(size, self.two.saved[unit]) for unit, size in self.one.saved.items()}
-        return Pass(stretches, MappingProxyType(saved))
+        return Pass(stretches, MappingProxyType(saved), at(self.one.workspace, self.two.workspace))
 
 
 def simulate(base: Architecture, config: TrainConfig, numbers: Numbers, chunks: int = 1) -> Simulation:
@@ -277,7 +279,7 @@ def _unfolded(meter: Meter, copies: Mapping[str, int]) -> Pass:
         others = [replace(one, unit=other) for other in _others(unit, copies) for one in own]
         whole += [*_reversed_groups(others, len(own)), *own] if backward else [*own, *others]
     sizes = {other: size for unit, size in saved.items() for other in (unit, *_others(unit, copies))}
-    return Pass(tuple(whole), MappingProxyType(sizes))
+    return Pass(tuple(whole), MappingProxyType(sizes), meter.workspace)
 
 
 def _reversed_groups(stretches: Sequence[Stretch], size: int) -> Iterator[Stretch]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -29,11 +29,11 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class Ways:
-    """The way that is planned, and the one to fall back on while it has not proved itself."""
+    """The way that is planned, and the one to fall back on."""
 
     now: Way = Way()
     frugal: Way | None = None
-    """Taken once, where the device's memory runs out before a step with a whole batch is done."""
+    """Taken from then on, where the device's memory runs out."""
     is_planned: bool = False
     """False where nobody has planned: then the settings are taken at their word."""
 
@@ -41,10 +41,6 @@ class Ways:
         """After memory ran out."""
         assert self.frugal is not None
         return Ways(self.frugal, None, self.is_planned)
-
-    def settled(self) -> Ways:
-        """After a step with a whole batch."""
-        return replace(self, frugal=None) if self.frugal else self
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 import torch
@@ -11,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from trainer.model.base import BaseModel
-from trainer.model.device import release_cached, resident
+from trainer.model.device import is_out_of_memory, release_cached, resident, without_trials
 
 TILE = 512
 """Pixels on a side of the tiles a picture is decoded in where it is too large as a whole: a quarter of the memory that
@@ -24,7 +23,7 @@ def decode(base: BaseModel, latents: Tensor, begin: Callable[[], None]) -> list[
     The VAE is on the latents' device only while it works; `begin` is called before each picture.
     """
     device = latents.device
-    with resident(device, base.vae):
+    with resident(device, base.vae), without_trials():
         pictures = []
         for one in latents:
             begin()
@@ -35,9 +34,12 @@ def decode(base: BaseModel, latents: Tensor, begin: Callable[[], None]) -> list[
 def _decode_one(base: BaseModel, latents: Tensor) -> Tensor:
     """`(3, h, w)` in -1..1; in tiles when the device's memory is too small for the whole."""
     latents = latents.to(base.vae.dtype)
-    with suppress(torch.OutOfMemoryError):
+    try:
         whole: Tensor = base.vae.decode(latents, return_dict=False)[0][0]
         return whole
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
     # Only here, behind the error's end: as long as it lives, its traceback holds the memory of the first try.
     release_cached(latents.device)
     _tile(base.vae)

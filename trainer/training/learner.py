@@ -18,7 +18,7 @@ from trainer.data.dataset import TrainingSet
 from trainer.data.sampler import Batch, parts
 from trainer.model.base import BaseModel
 from trainer.model.checkpointing import checkpoint_units, units
-from trainer.model.device import Numbers, device_errors, release_cached
+from trainer.model.device import Numbers, device_errors, is_out_of_memory, release_cached
 from trainer.model.lora import put_weights, scales
 from trainer.parallel.team import Team
 from trainer.planning.way import Ways
@@ -86,21 +86,19 @@ class Learner:
             total = self._gradients(batches, step)
             total = self._team.sum(self.weights.values(), total)
             self.tally.add(total, self._update(share))
-            if max(map(len, batches)) >= self._config.batch_size:
-                # A bucket's smaller last batch proves nothing of a whole one.
-                self._ways = self._ways.settled()
 
     def _gradients(self, batches: Sequence[Batch], step: int) -> Tensor:
         """Add up the gradients of this process's share of a step, and return the loss, summed (a scalar).
 
-        Where the device's memory runs out before a step with a whole batch is done, and the plan has a way that needs
-        less, that one is taken from then on: nothing of the step has happened yet, so it is done again as if for the
-        first time.
+        Where the device's memory runs out, and the plan has a way that needs less, that one is taken from then on.
+        However late: the optimizer's memory, a larger bucket and holes in the device's memory come after a first step.
+        Nothing of the step has happened yet, so it is done again as if for the first time; in a team the others, who do
+        their shares meanwhile, wait for this one's sum as they always do.
         """
         try:
             return self._add_up(batches, step)
-        except torch.OutOfMemoryError:
-            if self._ways.frugal is None:
+        except RuntimeError as error:
+            if self._ways.frugal is None or not is_out_of_memory(error):
                 raise
         # Only here, behind the error's end: as long as it lives, its traceback holds the memory of the first try.
         _log.warning("the device's memory was too small for the plan; the step is done again more frugally")

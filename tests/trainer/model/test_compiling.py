@@ -2,11 +2,8 @@
 
 import pytest
 import torch
-import torch._functorch.config
-import torch._inductor.config
 from functorch.compile import make_boxed_func
 from torch._dynamo.backends.common import aot_autograd
-from torch._dynamo.utils import counters
 
 from tests.trainer.jobs import open_channel, tiny_job
 from tests.trainer.training.learning import make_learner, pictures
@@ -16,6 +13,7 @@ from trainer.job import run_job
 from trainer.model.compiling import WORTH_STEPS, compile_blocks, is_worth_compiling
 
 pytestmark = [
+    pytest.mark.usefixtures("compiler"),
     # Torch's compiler uses what torch deprecates, and looks at gradients where torch warns that there are none.
     pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning"),
@@ -23,20 +21,6 @@ pytestmark = [
 
 PLAN = [[(0, 1)], [(2, 3, 0)], [(1,)]]
 SETTINGS = {"preservation_weight": 1.0, "dropout": 0.1}
-
-
-@pytest.fixture(autouse=True)
-def as_before():
-    """What compile_blocks sets for the whole process ends with the test."""
-    torch._dynamo.reset()
-    counters.clear()
-    with (
-        torch._dynamo.config.patch(suppress_errors=False, recompile_limit=8),
-        torch._functorch.config.patch(force_non_lazy_backward_lowering=False),
-        torch._inductor.config.patch(fallback_random=False),
-    ):
-        yield
-    torch._dynamo.reset()
 
 
 def losses(backend=None, kinds=(), **settings):
@@ -51,12 +35,12 @@ def losses(backend=None, kinds=(), **settings):
 
 
 @pytest.mark.parametrize(("backend", "network"), [("inductor", {}), ("aot_eager", {"decompose": True, "conv_rank": 2})])
-def test_compiled_blocks_change_no_number(backend, network):
+def test_compiled_blocks_change_no_number(backend, network, compiler):
     """`inductor` is what trains; `aot_eager` sees the same graphs and makes no kernels, which takes its time."""
     plain = losses(**SETTINGS, **network)
     assert losses(backend, range(3), **SETTINGS, **network) == pytest.approx(plain, rel=1e-6)
-    assert counters["stats"]["unique_graphs"] > 1, "nothing was compiled"
-    assert not counters["graph_break"]
+    assert compiler["stats"]["unique_graphs"] > 1, "nothing was compiled"
+    assert not compiler["graph_break"]
 
 
 def failing(*_args, **_kwargs):

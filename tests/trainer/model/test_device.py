@@ -46,12 +46,36 @@ def test_a_gpu_comes_with_the_number_that_torch_wants(monkeypatch, name, device)
     assert (str(picked), chosen) == (device, [int(device[-1])])
 
 
-def test_torchs_out_of_memory_becomes_ours_with_advice():
+FULL_CARD = [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB"),
+    torch.AcceleratorError("CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported"),
+    RuntimeError("GET was unable to find an engine to execute this computation"),
+    RuntimeError("FIND was unable to find an engine to execute this computation"),
+    RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+    RuntimeError("cuDNN error: CUDNN_STATUS_NOT_SUPPORTED. This error may appear if you passed in a non-contiguous …"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+]
+OTHER = [
+    ValueError("CUDA out of memory"),
+    torch.AcceleratorError("CUDA error: an illegal memory access was encountered"),
+    RuntimeError("mat1 and mat2 shapes cannot be multiplied (2x3 and 4x5)"),
+    RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"),
+]
+
+
+@pytest.mark.parametrize("error", FULL_CARD, ids=str)
+def test_a_full_card_becomes_our_error_with_advice(error):
     with pytest.raises(OutOfMemory, match="a batch size below 5") as caught, device_errors(5):
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
+        raise error
     assert caught.value.code == "out-of-memory"
-    with pytest.raises(ValueError), device_errors(5):
-        raise ValueError("something else")
+    assert caught.value.__cause__ is error
+
+
+@pytest.mark.parametrize("error", OTHER, ids=str)
+def test_other_errors_stay_what_they_are(error):
+    with pytest.raises(type(error)) as caught, device_errors(5):
+        raise error
+    assert caught.value is error
 
 
 def test_modules_go_back_where_they_were():

@@ -1,6 +1,8 @@
 """What a simulation without memory says, against the same step with real tensors."""
 
 from collections import defaultdict
+from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -12,9 +14,18 @@ from trainer.model.checkpointing import units
 from trainer.model.device import pick_numbers
 from trainer.model.lora import attach_lora
 from trainer.planning import simulate as simulating
-from trainer.planning.memory import MOMENTS, Load, optimizer_bytes, vae_bytes
+from trainer.planning.memory import (
+    MOMENTS,
+    Load,
+    held_of,
+    optimizer_bytes,
+    sampling_bytes,
+    training_bytes,
+    vae_bytes,
+)
 from trainer.planning.simulate import simulate
-from trainer.planning.stand_in import random_base
+from trainer.planning.stand_in import random_base, random_part
+from trainer.planning.way import Way
 from trainer.training.optim.optimizers import make_optimizer
 
 CPU = torch.device("cpu")
@@ -136,7 +147,45 @@ def test_a_text_of_more_chunks_takes_more_and_a_larger_picture_far_more():
     assert one < three < 2 * one
     large = simulate(shape(), config.with_overrides({"resolution": 256}), FP32).one.peak()
     assert 3 * one < large < 5 * one
-    assert vae_bytes(shape(), 256, "decode") > vae_bytes(shape(), 128, "decode")
+    small, large = (vae_bytes(shape(), side, "decode", on_gpu=False) for side in (128, 256))
+    assert large > small
+
+
+def largest_convolution(model, run):
+    """Bytes that it reads and writes, of real tensors."""
+    sizes = []
+    for part in model.modules():
+        if isinstance(part, torch.nn.Conv2d):
+            part.register_forward_hook(lambda _, inputs, out: sizes.append(inputs[0].nbytes + out.nbytes))
+    with torch.no_grad():
+        run(model)
+    return max(sizes)
+
+
+def test_a_gpus_convolutions_work_beside_what_is_held():
+    config = TrainConfig.from_mapping({**SIZE, "batch_size": 3, "preservation_weight": 1.0, "sample_count": 1})
+    simulation, load, way = simulate(shape(), config, FP32), load_of(config), Way(2)
+    on_gpu, on_cpu = (
+        replace(held_of(shape(), simulation, load, FP32, on_gpu=True), on_gpu=on_gpu, encoders=0.0)
+        for on_gpu in (True, False)
+    )
+
+    def run(unet, rows):
+        conditions = {"text_embeds": torch.randn(rows, 32), "time_ids": torch.zeros(rows, 6)}
+        unet(torch.randn(rows, 4, 16, 16), torch.zeros(rows), torch.randn(rows, 77, 64), added_cond_kwargs=conditions)
+
+    rows = load.rows(way)
+    assert rows == 3
+    training, sampling = (
+        [reckon(simulation, load, held, *more) for held in (on_gpu, on_cpu)]
+        for reckon, more in ((training_bytes, (way,)), (partial(sampling_bytes, shape()), ()))
+    )
+    for (gpu, cpu), number in ((training, rows), (sampling, 2)):
+        unet = random_base(shape(), FP32, CPU).unet
+        assert gpu - cpu == largest_convolution(unet, lambda one, number=number: run(one, number))
+    vae = random_part(shape(), "vae", torch.float32, CPU)
+    gpu, cpu = (vae_bytes(shape(), 128, "decode", on_gpu=on_gpu) for on_gpu in (True, False))
+    assert gpu - cpu == largest_convolution(vae, lambda one: one.decode(torch.randn(1, 4, 16, 16)))
 
 
 def test_the_load_is_what_a_batch_can_be():

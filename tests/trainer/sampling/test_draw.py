@@ -4,6 +4,7 @@ import copy
 import json
 import shutil
 from dataclasses import replace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -145,19 +146,44 @@ def test_a_bf16_base_draws_with_the_vae_in_fp32(tiny_sdxl):
     assert seen == [torch.float32]
 
 
-def test_small_memory_decodes_in_tiles(base, monkeypatch):
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("…"), RuntimeError("GET was unable to find an engine …")])
+def test_small_memory_decodes_in_tiles(base, monkeypatch, error):
     decode, calls = base.vae.decode, []
 
     def short_of_memory(*arguments, **keywords):
         calls.append(base.vae.use_tiling)
         if not base.vae.use_tiling:
-            raise torch.OutOfMemoryError("out of memory")
+            raise error
         return decode(*arguments, **keywords)
 
     monkeypatch.setattr(base.vae, "decode", short_of_memory)
     pictures = draw(base, ["a", "b"], [1, 2], small(1, guidance=1.0))
     assert len(pictures) == 2
     assert calls == [False, True, True]
+
+
+def test_cudnn_tries_nothing_out_in_the_vae(base, monkeypatch):
+    """Its trials are for the steps, whose sizes come again and again; there they go on afterwards."""
+    seen, decode = [], base.vae.decode
+
+    def decoding(*arguments, **keywords):
+        seen.append(torch.backends.cudnn.benchmark)
+        return decode(*arguments, **keywords)
+
+    monkeypatch.setattr(base.vae, "decode", decoding)
+    with torch.backends.cudnn.flags(enabled=True, benchmark=True):
+        draw(base, ["a"], [1], small(1, guidance=1.0))
+        assert torch.backends.cudnn.benchmark
+    assert seen == [False]
+
+
+def test_another_error_of_the_vae_is_not_tried_again(base, monkeypatch):
+    error = RuntimeError("something else")
+    monkeypatch.setattr(base.vae, "decode", Mock(side_effect=error))
+    with pytest.raises(RuntimeError) as caught:
+        draw(base, ["a"], [1], small(1))
+    assert caught.value is error
+    assert not base.vae.use_tiling
 
 
 def test_numbers_that_are_none_become_black_not_a_crash():

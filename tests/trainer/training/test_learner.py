@@ -7,6 +7,7 @@ from tests.trainer.training.learning import CPU, differ, make_learner, pictures,
 from trainer.errors import OutOfMemory
 from trainer.model.checkpointing import units
 from trainer.model.device import Numbers, pick_numbers
+from trainer.parallel.team import Team
 from trainer.planning.way import Way, Ways
 
 
@@ -167,27 +168,54 @@ def _every_unit():
     return frozenset(units(make_learner().unet))
 
 
-def test_memory_that_runs_out_in_the_first_step_is_no_failure(monkeypatch):
-    """The step is done again the frugal way, as if nothing had happened; later it is an error again."""
-    frugal = Way(1, _every_unit())
-    one = make_learner(ways=Ways(Way(), frugal, True))
-    same = make_learner(ways=Ways(frugal, None, True))
+class Recorded(Team):
+    """What is said to the others."""
+
+    def __init__(self):
+        super().__init__()
+        self.said = []
+
+    def begin_step(self, batches, step, share):
+        self.said.append(f"step {step}")
+
+    def sum(self, weights, loss):
+        self.said.append("sum")
+        return super().sum(weights, loss)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize("late", [1, 2])
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError(), RuntimeError("GET was unable to find an engine")], ids=str)
+def test_memory_that_runs_out_is_no_failure_the_first_time(monkeypatch, error, late, precision):
+    """The step is done again the frugal way, as if nothing had happened, also when Adam's moments fill the memory."""
+    planned, frugal = Way(), Way(1, _every_unit())
+    team = Recorded()
+    one = make_learner(precision=precision, team=team, ways=Ways(planned, frugal, True))
+    same = make_learner(precision=precision, ways=Ways(planned, None, True))
+    batches = [(0, 1, 2), (3,)]
+    for step in range(1, late):
+        for learner in (one, same):
+            learner.step(batches, step, 1.0)
+    state = same.state()
+    same = make_learner(precision=precision, ways=Ways(frugal, None, True))
+    same.load(*state)
     losses, calls = one._objective.losses, []
 
     def running_out(*place):
         calls.append(place)
-        if len(calls) in (2, 9):
-            raise torch.OutOfMemoryError
+        if len(calls) in (2, 7):
+            raise error
         return losses(*place)
 
     monkeypatch.setattr(one._objective, "losses", running_out)
-    batches = [(0, 1, 2), (3,)]
     for learner in (one, same):
-        learner.step(batches, 1, 1.0)
+        learner.step(batches, late, 1.0)
     assert not differ(one, same)
+    assert float(one.tally.loss) == float(same.tally.loss)
     assert len(calls) == 2 + 4
+    assert team.said == [word for step in range(1, late + 1) for word in (f"step {step}", "sum")]
     with pytest.raises(OutOfMemory, match="gradient_checkpointing = full"):
-        one.step(batches, 2, 1.0)
+        one.step(batches, late + 1, 1.0)
 
 
 # --- gradients --------------------------------------------------------------------------------------------------------
