@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.profiler import ProfilerActivity, profile
+from torch.profiler import DeviceType, ProfilerActivity, profile
 
 from trainer.bench.steps import Step
 from trainer.bench.timing import wait_for
@@ -38,7 +38,9 @@ def largest_costs(step: Step, device: torch.device) -> list[Cost]:
         for _ in range(_STEPS):
             step()
         wait_for(device)
-    events = [(_own_time(event, on_gpu=on_gpu), event) for event in recorded.key_averages()]
+    # On a GPU kernels are listed once more beside the operators that launched them, whose time they are.
+    operators = [event for event in recorded.key_averages() if event.device_type == DeviceType.CPU]
+    events = [(_own_time(event, on_gpu=on_gpu), event) for event in operators]
     total = sum(taken for taken, _ in events) or 1.0
     return [
         Cost(event.key, taken / 1e3 / _STEPS, taken / total, event.count / _STEPS)

@@ -16,10 +16,11 @@ from tqdm import tqdm
 from trainer.bench.costs import Figure, caching, whole_jobs
 from trainer.bench.page import Report, versions
 from trainer.bench.profiling import Cost, largest_costs
-from trainer.bench.steps import Flops, Row, make_step, measure
+from trainer.bench.steps import Flops, Row, make_step, measure, runs_out
 from trainer.bench.subject import Subject
 from trainer.bench.timing import matmul_rate
 from trainer.bench.variants import ABOUT, Variant, variants
+from trainer.errors import DoesNotFit, OutOfMemory
 from trainer.machine import describe
 from trainer.model.device import prepare_device, release_cached
 from trainer.toy.assets import base_folder
@@ -73,12 +74,18 @@ def _of_jobs(subject: Subject, work: Path, steps: int) -> list[Figure]:
 
 
 def _profiles(subject: Subject, batch: int) -> dict[str, list[Cost]]:
-    """Largest costs of the plain loop, of ours with the same layers, and of ours with kohya's."""
+    """Largest costs of the plain loop, of ours with the same layers, and of ours with kohya's; of those that fit."""
     profiles: dict[str, list[Cost]] = {}
     for variant in (one for one in variants([batch], on_gpu=False, about=0) if not one.settings.get("checkpointing")):
         gc.collect()
         release_cached(subject.device)
-        profiles[f"{variant.name}, batch {batch}"] = largest_costs(make_step(variant, subject)[0], subject.device)
+        try:
+            costs = largest_costs(make_step(variant, subject)[0], subject.device)
+        except (DoesNotFit, OutOfMemory, RuntimeError) as error:
+            if not (isinstance(error, DoesNotFit) or runs_out(error)):
+                raise
+            continue
+        profiles[f"{variant.name}, batch {batch}"] = costs
     return profiles
 
 

@@ -18,7 +18,7 @@ from trainer.bench.uncached import encoding
 from trainer.bench.variants import Variant
 from trainer.contract.config import TrainConfig
 from trainer.errors import DoesNotFit, OutOfMemory
-from trainer.model.device import prepare_device, release_cached
+from trainer.model.device import is_out_of_memory, prepare_device, release_cached
 from trainer.model.lora import attach_lora
 from trainer.planning.choose import by_price
 from trainer.planning.room import room_of_card
@@ -96,24 +96,48 @@ def measure(together: Sequence[Variant], subject: Subject, flops: Flops, rate: f
     """
     gc.collect()
     release_cached(subject.device)
-    if subject.device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(subject.device)
     failed: list[Row] = []
     ready: list[Ready] = []
-    times: list[list[float]] = [[] for _ in together]
     for variant in together:
         try:
             ready.append(_begin(variant, subject))
-        except (torch.OutOfMemoryError, OutOfMemory, DoesNotFit) as error:
-            reason = str(error) if isinstance(error, DoesNotFit) else "out of memory"
-            failed.append(Row(variant.name, variant.batch, failed=reason, option=variant.option))
+        except (DoesNotFit, OutOfMemory, RuntimeError) as error:
+            failed.append(_failed(variant, error))
+    on_gpu = subject.device.type == "cuda"
+    if on_gpu:  # what was tried out before the first step (layouts, convolutions' ways) is no part of a step
+        torch.cuda.reset_peak_memory_stats(subject.device)
+    try:
+        times = _timed(ready, runs, subject.device)
+    except (OutOfMemory, RuntimeError) as error:  # the optimizer's memory comes with the first step
+        return [*failed, *(_failed(one.variant, error) for one in ready)]
+    peak = torch.cuda.max_memory_allocated(subject.device) if on_gpu else 0
+    return [_row(one, tuple(taken), flops, rate, peak) for one, taken in zip(ready, times, strict=True)] + failed
+
+
+def _timed(ready: Sequence[Ready], runs: int, device: torch.device) -> list[list[float]]:
+    """Seconds of each one's steps, in turn."""
+    times: list[list[float]] = [[] for _ in ready]
     for number in range(WARM_UP + runs):
-        for one, taken in zip(ready, times, strict=False):
-            took = seconds(one.step, subject.device)
+        for one, taken in zip(ready, times, strict=True):
+            took = seconds(one.step, device)
             taken.extend([took] * (number >= WARM_UP))
-    peak = torch.cuda.max_memory_allocated(subject.device) if subject.device.type == "cuda" else 0
-    rows = [_row(one, tuple(taken), flops, rate, peak) for one, taken in zip(ready, times, strict=False)]
-    return rows + failed
+    return times
+
+
+def _failed(variant: Variant, error: Exception) -> Row:
+    """A row that says why there is none; the error again, when it is of another kind than memory."""
+    if isinstance(error, DoesNotFit):
+        reason = str(error)
+    elif runs_out(error):
+        reason = "out of memory"
+    else:
+        raise error
+    return Row(variant.name, variant.batch, failed=reason, option=variant.option)
+
+
+def runs_out(error: Exception) -> bool:
+    """Whether the device's memory was too small, said by ours or by torch."""
+    return isinstance(error, OutOfMemory) or is_out_of_memory(error)
 
 
 def _begin(variant: Variant, subject: Subject) -> Ready:

@@ -11,6 +11,8 @@ Work = Callable[[], object]
 
 MATMUL_SIDE = {"cuda": 8192, "cpu": 1024}
 """Side of the square matrices whose product is timed: large enough that the rate no longer grows."""
+RAMP_SECONDS = 1.0
+"""How long products are multiplied before one is timed."""
 
 
 def wait_for(device: torch.device) -> None:
@@ -32,5 +34,8 @@ def matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
     """FLOP a second of a large product of square matrices in this number format: the most that training can reach."""
     side = MATMUL_SIDE[device.type]
     one, other = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
+    spent = 0.0
+    while spent < RAMP_SECONDS:  # a card that idled raises its clock only under load
+        spent += seconds(lambda: one @ other, device)
     fastest = min(seconds(lambda: one @ other, device) for _ in range(12))
     return 2 * side**3 / fastest

@@ -19,6 +19,10 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+_ATEN = torch.ops.aten
+_FLOPS = {**flop_registry, _ATEN.addmm_: flop_registry[_ATEN.addmm]}
+"""What torch counts, and the sum with a product that it knows only when it makes a new tensor."""
+
 
 @dataclass(slots=True)
 class Stretch:
@@ -100,10 +104,10 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         for tensor in out if isinstance(out, (tuple, list)) else (out,):
             if isinstance(tensor, Tensor):
                 self._see(tensor)
-        if func._overloadpacket is torch.ops.aten.convolution:
+        if func._overloadpacket is _ATEN.convolution:
             sizes = (tensor.numel() * tensor.element_size() for tensor in (args[0], out))
             self._meter.workspace = max(self._meter.workspace, float(sum(sizes)))
-        count = flop_registry.get(func._overloadpacket)
+        count = _FLOPS.get(func._overloadpacket)
         if count is not None:
             self._current.flops += count(*args, **(kwargs or {}), out_val=out)
         return out

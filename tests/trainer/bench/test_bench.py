@@ -10,7 +10,7 @@ import torch
 from diffusers import AutoencoderKL
 
 from trainer.__main__ import main
-from trainer.bench import steps, timing, whole
+from trainer.bench import run, steps, timing, whole
 from trainer.bench.page import Report, updated
 from trainer.bench.plain import PlainLoop
 from trainer.bench.steps import Flops, Row, flops_of_a_picture, make_step, measure
@@ -18,6 +18,7 @@ from trainer.bench.subject import Subject
 from trainer.bench.variants import Variant, fastest, variants
 from trainer.contract.estimates import estimate
 from trainer.contract.spec import PictureSpec
+from trainer.errors import OutOfMemory
 from trainer.model.checkpointing import units
 from trainer.model.lora import attach_lora
 from trainer.planning.memory import Load
@@ -105,6 +106,36 @@ def test_what_does_not_fit_is_a_row_that_says_so(monkeypatch):
     monkeypatch.setattr(steps, "make_step", too_large)
     [row] = measure([Variant("ours", 8)], TOY, Flops(1.0, 1.0), rate=1.0, runs=1)
     assert row.failed == "out of memory"
+
+
+def test_what_runs_out_behind_its_first_step_is_such_a_row_too(monkeypatch):
+    steps_done = []
+
+    def step():
+        steps_done.append(1)
+        if len(steps_done) > 1:
+            raise OutOfMemory(8)
+
+    monkeypatch.setattr(steps, "make_step", lambda *_: (step, 0))
+    [row] = measure([Variant("ours", 8)], TOY, Flops(1.0, 1.0), rate=1.0, runs=1)
+    assert row.failed == "out of memory"
+
+
+def test_another_error_is_no_row(monkeypatch):
+    def broken(*_):
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(steps, "make_step", broken)
+    with pytest.raises(RuntimeError, match="a defect"):
+        measure([Variant("ours", 8)], TOY, Flops(1.0, 1.0), rate=1.0, runs=1)
+
+
+def test_a_profile_that_does_not_fit_is_left_out(monkeypatch):
+    def too_large(*_):
+        raise RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED")
+
+    monkeypatch.setattr(run, "make_step", too_large)
+    assert run._profiles(TOY, 2) == {}
 
 
 def test_on_a_gpu_the_compiler_and_plans_for_smaller_cards_are_measured_too():
