@@ -24,20 +24,35 @@ STATIC_SHAPES = 2
 LIMIT = 32
 """Most variants of the block that are compiled; what comes after runs uncompiled. A variant is a width of the UNet (two
 in SDXL), with gradients or without, with the LoRA or without, and each kind of batch where their sizes are fixed."""
-WORTH_STEPS = 150
-"""Fewer steps than these are sooner done without: compiling takes about a minute on a card, and saves at most half a
-second a step. To be measured on a card; see docs/BENCHMARKS.md."""
+WIDTHS = 2
+"""Of SDXL's transformer blocks."""
+VARIANT_STEPS = 60
+"""Steps that repay the compiling of one variant. Reckoned, not measured: some 6 s for a variant, and 0.1 s saved in a
+step on a fast card, where a step takes a second or less; on a slow one more is saved, so there it pays earlier. To be
+measured on a card; see docs/BENCHMARKS.md."""
 
 _log = logging.getLogger(__name__)
 
 
-def is_worth_compiling(config: TrainConfig, device: torch.device, steps: int) -> bool:
-    """Whether a run of so many steps compiles: as `config.compile` says, and where that is `auto`, long runs on a GPU.
+def expected_variants(config: TrainConfig, kinds: Collection[object]) -> int:
+    """Variants of the block that a run compiles whose batches are of these kinds (see `LIMIT`).
+
+    A step has one with the LoRA, and with preservation one without; samples and validation have one each.
+    """
+    sizes = len(kinds) if len(kinds) <= STATIC_SHAPES else 1
+    ways = 2 if config.preservation_weight else 1
+    looks = (config.sample_count > 0) + (config.validation_share > 0)
+    return WIDTHS * (sizes * ways + looks)
+
+
+def is_worth_compiling(config: TrainConfig, device: torch.device, steps: int, kinds: Collection[object]) -> bool:
+    """Whether a run of so many steps compiles: as `config.compile` says, and where that is `auto`, runs on a GPU that
+    are long enough for their variants.
 
     On a CPU compiled blocks were measured 7 % faster, after two minutes of compiling.
     """
     if config.compile == "auto":
-        return device.type == "cuda" and steps >= WORTH_STEPS
+        return device.type == "cuda" and steps >= VARIANT_STEPS * expected_variants(config, kinds)
     return config.compile == "on"
 
 

@@ -76,9 +76,9 @@ class Learner:
         """Optimizer step number `step` (from 1) over the batches, at this share (0 to 1) of the peak rates.
 
         Every picture counts alike, however they are cut into batches, and one shown once more for preservation counts
-        `preservation_weight` times as much. With fp16 a step whose gradients overflow is skipped; that, and Prodigy's
-        estimate of its rate, wait for the device. In a team each process takes its share of the pictures, and the
-        leader gives the order. Raises OutOfMemory, and LostProcess.
+        `preservation_weight` times as much. With fp16 a step whose gradients overflow is skipped; that waits for the
+        device, and so do Prodigy and Adafactor, for each weight by itself. In a team each process takes its share of
+        the pictures, and the leader gives the order. Raises OutOfMemory, and LostProcess.
         """
         self._team.begin_step(batches, step, share)
         self._set_training(True)

@@ -37,5 +37,5 @@ def tune(unet: UNet2DConditionModel, kinds: Kinds, config: TrainConfig, device: 
         torch.backends.cudnn.benchmark = len(kinds) <= FEW_KINDS
         [((bucket, pictures), _)] = kinds.most_common(1)
         choose_layout(unet, (bucket.width // LATENT_FACTOR, bucket.height // LATENT_FACTOR), pictures)
-    if is_worth_compiling(config, device, steps):
+    if is_worth_compiling(config, device, steps, kinds):
         compile_blocks(unet, kinds)

@@ -10,7 +10,7 @@ from tests.trainer.training.learning import make_learner, pictures
 from trainer.contract.config import TrainConfig
 from trainer.contract.exits import Exit
 from trainer.job import run_job
-from trainer.model.compiling import WORTH_STEPS, compile_blocks, is_worth_compiling
+from trainer.model.compiling import VARIANT_STEPS, compile_blocks, is_worth_compiling
 
 pytestmark = [
     pytest.mark.usefixtures("compiler"),
@@ -65,15 +65,26 @@ def test_a_python_that_torch_cannot_compile_for_ends_nothing(monkeypatch, caplog
     assert "training goes on uncompiled: no compiler here" in caplog.text
 
 
-def test_only_long_runs_on_a_gpu_compile_by_themselves():
+@pytest.mark.parametrize(
+    ("settings", "kinds", "variants"),
+    [
+        ({"sample_count": 0}, 1, 2),
+        ({"preservation_weight": 1.0, "sample_count": 4}, 2, 10),
+        ({"preservation_weight": 1.0, "sample_count": 4, "validation_share": 0.1}, 7, 8),
+    ],
+)
+def test_only_long_runs_on_a_gpu_compile_by_themselves(settings, kinds, variants):
+    """A face's ten variants take 600 steps; with many sizes of pictures one kernel is for all."""
+    config, enough = TrainConfig(**settings), variants * VARIANT_STEPS
     wanted = {
-        (device, steps): is_worth_compiling(TrainConfig(), torch.device(device), steps)
+        (device, steps): is_worth_compiling(config, torch.device(device), steps, range(kinds))
         for device in ("cpu", "cuda")
-        for steps in (WORTH_STEPS - 1, WORTH_STEPS)
+        for steps in (enough - 1, enough)
     }
-    assert [place for place, worth in wanted.items() if worth] == [("cuda", WORTH_STEPS)]
-    assert is_worth_compiling(TrainConfig(compile="on"), torch.device("cpu"), 1)
-    assert not is_worth_compiling(TrainConfig(compile="off"), torch.device("cuda"), 10_000)
+    assert [place for place, worth in wanted.items() if worth] == [("cuda", enough)]
+    assert is_worth_compiling(config.with_overrides({"compile": "on"}), torch.device("cpu"), 1, range(kinds))
+    off = config.with_overrides({"compile": "off"})
+    assert not is_worth_compiling(off, torch.device("cuda"), 10_000, range(kinds))
 
 
 @pytest.mark.parametrize(("choice", "compiles"), [("on", True), ("auto", False), ("off", False)])

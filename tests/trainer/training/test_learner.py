@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.trainer.training.learning import CPU, differ, make_learner, pictures, sound, weights
 from trainer.errors import OutOfMemory
@@ -240,6 +241,35 @@ def test_rubbish_is_noticed(precision):
     assert not sound(one)
     one.step([(2, 3)], 2, 1.0)
     assert not bool(one.tally.sound)
+
+
+# --- what waits for the device ---------------------------------------------------------------------------------------
+class Reads(TorchDispatchMode):
+    """Counts what a host would have to wait for: a number of a tensor, or a size that depends on one."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += func._overloadpacket.__name__ in ("_local_scalar_dense", "nonzero", "equal", "is_nonzero")
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "waits"),
+    [("adamw", False), ("lion", False), ("schedule-free", False), ("prodigy", True), ("adafactor", True)],
+)
+def test_which_optimizers_read_from_the_device(optimizer, waits, monkeypatch):
+    """As `Learner.step` and the settings say: in what follows the gradients."""
+    one = make_learner(optimizer=optimizer, learning_rate=1e-3, preservation_weight=1.0, ema_decay=0.0, max_norm=1.0)
+    update, reads = one._update, Reads()
+
+    def watched(share):
+        with reads:
+            return update(share)
+
+    monkeypatch.setattr(one, "_update", watched)
+    run(one)
+    assert (reads.count > 0) == waits
 
 
 # --- what counts how much ---------------------------------------------------------------------------------------------

@@ -60,7 +60,8 @@ def _adafactor(groups: Groups, config: TrainConfig) -> Optimizer:
     """Torch's, as in the paper (Shazeer and Stern 2018, arXiv:1804.04235).
 
     Its step is relative to each weight's size: min(learning_rate, 1 / sqrt(step)) times its root mean square, at
-    least 1e-3. It has neither of Adam's betas.
+    least 1e-3. It has neither of Adam's betas. The host reads that size, so every weight of a step waits for the
+    device.
     """
     return torch.optim.Adafactor(groups, weight_decay=config.weight_decay)
 
@@ -70,7 +71,8 @@ def _prodigy(groups: Groups, config: TrainConfig) -> Optimizer:
 
     Decay is decoupled, as in AdamW, and Adam's bias correction is on, as its authors advise for diffusion models:
     without it the first steps are too long. Their safeguard leaves the rate out of the estimate, so that a warm-up does
-    not let d grow too far; it also makes d grow more slowly, so it is on only where there is a warm-up.
+    not let d grow too far; it also makes d grow more slowly, so it is on only where there is a warm-up. The host adds
+    the estimate up, so every weight of a step waits for the device.
     """
     from prodigyopt import Prodigy
 
