@@ -10,5 +10,6 @@ os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-settings.register_profile("lorelei", deadline=None)
+# Where CI is set, each run has the same examples: a rare one that fails is no fault of the change that meets it.
+settings.register_profile("lorelei", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("lorelei")

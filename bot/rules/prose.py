@@ -4,13 +4,13 @@ A caption may hold both: `lisaxl, woman, smile, She sits on a bench, looking awa
 takes tags by the item and leaves sentences alone; in doubt an item counts as part of a sentence.
 
 An item speaks if it has seven words, if it opens as a sentence does (four words behind a capital, three with an
-article: `A man waits`, `a man waits`; `the eiffel tower` is a name), or if it holds one of the little words that no tag
-of WD14's lists has (`holding a cup`, `with her dog`). Without a full stop, a sentence runs from the first item that
-speaks to the end of the caption, and takes the item before along where it only goes on (`woman sitting, with her dog`)
-and articles right before (`a dog, a cat, and a bird`). With one, it runs up to it from the first item that may open it,
-by an article or a capital that stands not alone; where nothing may, from the sentence before. Where nothing speaks
-either, a short item's full stop is its own (`nike inc.`) and a `!` or `?` is a title's (`love live!`). What stands in
-brackets behind a name says nothing: `mia (love live!)`.
+article: `A man waits`, `a man waits`; `the eiffel tower` is a name), or if it holds one of the little words that no
+tag of WD14's lists has (`holding a cup`, `with her dog`). Without a full stop, a sentence runs from the first item
+that speaks to the end of the caption, and takes the item before along where it only goes on (`woman sitting, with her
+dog`), and what is joined to it and articles right before (`a dog, a cat, or two, and a bird`). With one, it runs up to
+it from the first item that may open it, by an article or a capital that stands not alone; where nothing may, from the
+sentence before. Where nothing speaks either, a short item's full stop is its own (`nike inc.`) and a `!` or `?` is a
+title's (`love live!`). What stands in brackets behind a name says nothing: `mia (love live!)`.
 
 None of this makes a tag of a sentence's item when tags around it come, go or change places.
 """
@@ -35,6 +35,7 @@ _OPENING_WORDS = 4
 such as `Captain Copper` have fewer."""
 _ON = r"and|but|or|with|while|who|which|where|in|on|at|by|from|near|next|under|behind|against"
 _GOES_ON = re.compile(rf"(?:{_ON})\s", re.IGNORECASE)
+_JOINS = re.compile(r"(?:and|but|or)\s", re.IGNORECASE)
 _LITTLE = re.compile(
     r"(?:and|but|with|while|who|which|where|her|his|their|she|he)\s"
     r"|.*\s(?:an?|is|are|was|were|has|her|his|their|its)\s"
@@ -88,7 +89,7 @@ def _endless(items: Sequence[str], start: int) -> range | None:
     for place in range(start, len(items)):
         if _speaks(items[place]):
             begin = place - 1 if place > start and _GOES_ON.match(items[place]) else place
-            while begin > start and _ARTICLE.match(items[begin - 1]):
+            while begin > start and (_ARTICLE.match(items[begin - 1]) or _JOINS.match(items[begin])):
                 begin -= 1
             return range(begin, len(items))
     return None

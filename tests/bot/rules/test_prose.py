@@ -72,6 +72,7 @@ def test_what_is_a_tag(caption, tags):
         "she sits on the sofa, laughing, so happy!",
         "the woman is laughing, outdoors",
         "a dog, a cat, and a bird on a sofa",
+        "costs 1,000, or 0,5, and 123,000",
     ],
 )
 def test_captions_that_models_and_people_write_are_all_sentence(caption):

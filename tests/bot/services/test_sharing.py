@@ -146,8 +146,8 @@ async def test_checks_squares_and_bulk_edits_ask_who_it_is(people, intake, capti
     await quality.drop_one(picture.id, HELPER)
     for role in ("asked", "stranger"):
         with pytest.raises(NotYours):
-            await quality.undo(people.id, WHO[role], picture.id)
-    assert await quality.undo(people.id, HELPER, picture.id) == (1, 0)
+            await quality.undo(people.id, WHO[role], picture_id=picture.id)
+    assert await quality.undo(people.id, HELPER, picture_id=picture.id) == (1, 0)
 
 
 async def test_what_was_put_away_is_seen_and_not_changed(people, arrange, quality, crops, bulk):
