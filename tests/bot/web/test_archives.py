@@ -12,8 +12,8 @@ from bot.services.desk import Desk
 from bot.web.limits import ARCHIVES, Limits, TooMany
 from tests.bot.conftest import make_picture
 from tests.bot.services.conftest import OTHER, OWNER, rows
-from tests.bot.vision.zips import packed
 from tests.bot.web.site import HELPER, sha256
+from tests.bot.zips import packed
 
 GALLERY = packed({"a.jpg": make_picture(seed=1), "a.txt": b"red hat", "b.jpg": make_picture(seed=2), "x.exe": b"MZ"})
 MOST = 2**20

@@ -108,7 +108,7 @@ async def test_captions_are_edited_in_place_and_nobody_overwrites_anybody(lab, b
     await lab.until_card(thread, batch.id, "red hat")
 
     # Somebody edits in Discord while the page is being written on.
-    await tab.write(".picture textarea", "from the page")
+    await tab.write(".picture textarea", "written here")
     form = await lab.form(batch, "cap-edit:1")
     await lab.submit(form, caption="from Discord")
     await lab.until_card(thread, batch.id, "from Discord")
@@ -118,14 +118,14 @@ async def test_captions_are_edited_in_place_and_nobody_overwrites_anybody(lab, b
     assert (await lab.rows("SELECT caption FROM picture"))[0]["caption"] == "lisaxl, woman, from Discord"
     await tab.click(".box button", "Use mine")
     await tab.until("document.querySelector('.state').innerText == 'Saved'")
-    await lab.until_card(thread, batch.id, "from the page")
+    await lab.until_card(thread, batch.id, "written here")
 
     await tab.click("#tag-box summary")
-    await tab.click("#tags button", "from the page")
+    await tab.click("#tags button", "written here")
     await tab.until(
         "[...document.querySelectorAll('.picture')].filter((each) => !each.hidden).length == 1", "the filter"
     )
-    assert await tab.text("#filter span") == "“from the page”: 1 of 6 pictures"
+    assert await tab.text("#filter span") == "“written here”: 1 of 6 pictures"
     await tab.shot(shots / "7-filter.png")
     await tab.click("#filter button", "Show all")
     await tab.click(".picture button", "Remove")

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from tests.bot.vision.zips import packed
 from tests.bot.web.chromium import BINARY, DESK, PHONE
+from tests.bot.zips import packed
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not BINARY, reason="no Chromium on this machine")]
 
