@@ -46,10 +46,9 @@ async def _drop(interaction: Interaction, parts: list[str]) -> None:
     services, dataset_id = bot_of(interaction).services, int(parts[0])
     quality = services.checks.quality
     seen = [each.number for each in (await quality.look(dataset_id)).red]
-    await quality.drop_red(dataset_id, interaction.user.id, parts[1])  # these: it is refused when others are red
+    drop = await quality.drop_red(dataset_id, interaction.user.id, parts[1])  # these: refused when others are red
     services.wake_cards()
-    last = (await quality.look(dataset_id)).last_drop
-    await respond(interaction, view=dropped_card(dataset_id, seen, last.number if last else 0, UNDO_DAYS))
+    await respond(interaction, view=dropped_card(dataset_id, seen, drop.number, UNDO_DAYS))
 
 
 async def _undo(interaction: Interaction, parts: list[str]) -> None:

@@ -76,11 +76,6 @@ def pixels(box: Box, width: int) -> int:
     return round((box[2] - box[0]) * width)
 
 
-def kept_share(box: Box) -> float:
-    """How much of the picture the square keeps."""
-    return (box[2] - box[0]) * (box[3] - box[1])
-
-
 def _square(width: int, height: int, side: float, x: float, y: float) -> Box:
     """A square of that side around a centre (pixels), inside the picture; as shares."""
     side = min(side, width, height)

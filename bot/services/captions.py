@@ -102,7 +102,7 @@ class Captions:
             found = await pictures.pictures_of_batch(tx, batch_id)
             if not found:
                 raise NotFound("All pictures of this batch were removed.")
-            verdicts = await self.verdicts(tx, dataset)
+            verdicts = await self._verdicts(tx, dataset)
             parts = {UNCAPTIONED: [each for each in found if is_bare(dataset, each)]}
             red = {id for id, verdict in verdicts.items() if verdict.level is Level.RED}
             parts[RED_ONLY] = [each for each in found if each.id in red]
@@ -123,7 +123,7 @@ class Captions:
             verdict=verdicts.get(picture.id),
         )
 
-    async def verdicts(self, tx: Connection, dataset: Dataset) -> dict[int, Verdict]:
+    async def _verdicts(self, tx: Connection, dataset: Dataset) -> dict[int, Verdict]:
         """What the report says of the dataset's measured pictures, by id."""
         seen = await judged(tx, dataset, await pictures.pictures_of_dataset(tx, dataset.id), self._training)
         return {each.picture_id: each.verdict for each in seen}

@@ -133,8 +133,8 @@ class Quality:
             await allowed(tx, dataset_id, user_id, "see")
             await set_page(tx, "report", dataset_id, page)
 
-    async def drop_red(self, dataset_id: int, user_id: int, digest: str) -> int:
-        """Take out the red pictures of the report whose `red_digest` this is; returns how many.
+    async def drop_red(self, dataset_id: int, user_id: int, digest: str) -> Drop:
+        """Take out the red pictures of the report whose `red_digest` this is.
 
         Raises NotFound, NotYours, and Refused when the report has changed since.
         """
@@ -145,9 +145,10 @@ class Quality:
                 raise Refused("The report has changed meanwhile. Look at it once more, then press again.")
             red = {each.picture_id for each in report.red}
             gone = [each for each in await pictures_of_dataset(tx, dataset_id) if each.id in red]
-            await rows.drop(tx, gone, user_id, self._clock())
+            drop = Drop(self._clock(), len(gone))
+            await rows.drop(tx, gone, user_id, drop.dropped_at)
             await self._redraw(tx, dataset_id)
-        return len(gone)
+        return drop
 
     async def drop_one(self, picture_id: int, user_id: int) -> Picture:
         """Take out one picture, whatever the report says of it; raises NotFound, NotYours, Refused."""

@@ -6,7 +6,7 @@
     GET  /u/api/edits               what was done, the latest first
     GET  /u/api/captions?form=text  all captions as a file; also form=zip
     POST /u/api/red                 {"digest"}: drops the red pictures the member saw
-    POST /u/api/red/undo            brings the last dropped ones back
+    POST /u/api/red/undo            {"drop"} brings those back, if nothing was dropped since; without, the last
 
 These are the services of the cards in Discord, so an edit offered there can be applied here and the other way round.
 """
@@ -95,13 +95,17 @@ class ManyAtOnce:
     async def _drop(self, request: web.Request, made: Pass) -> web.StreamResponse:
         match await json_of(request):
             case {"digest": str(digest)}:
-                gone = await self._quality.drop_red(made.dataset_id, made.user_id, digest)
+                drop = await self._quality.drop_red(made.dataset_id, made.user_id, digest)
                 self._wake_cards()
-                return json_answer(200, {"dropped": gone, "days": UNDO_DAYS})
+                return json_answer(200, {"dropped": drop.pictures, "drop": drop.number, "days": UNDO_DAYS})
         return not_understood()
 
     async def _bring_back(self, request: web.Request, made: Pass) -> web.StreamResponse:
-        back, again = await self._quality.undo(made.dataset_id, made.user_id)
+        match await json_of(request):
+            case {"drop": int(drop)}:
+                back, again = await self._quality.undo(made.dataset_id, made.user_id, drop)
+            case _:
+                back, again = await self._quality.undo(made.dataset_id, made.user_id)
         self._wake_quality()
         self._wake_cards()
         return json_answer(200, {"back": back, "again": again})

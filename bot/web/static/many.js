@@ -133,14 +133,15 @@ export class Many {
   async drop(digest) {
     const answer = await this.ask("POST", "api/red", { digest });
     if (!answer) return;
-    const { dropped, days } = answer.value;
+    const { dropped, drop, days } = answer.value;
     this.dialog.close();
-    this.done(`${count(dropped, "picture")} dropped. They can be brought back for ${days} days.`, () => this.bringBack());
+    this.done(`${count(dropped, "picture")} dropped. They can be brought back for ${days} days.`, () => this.bringBack(drop));
     await this.changed();
   }
 
-  async bringBack() {
-    const answer = await this.ask("POST", "api/red/undo");
+  // Those of that drop, or, without, what was dropped last.
+  async bringBack(drop = null) {
+    const answer = await this.ask("POST", "api/red/undo", { drop });
     if (!answer) return;
     const { back, again } = answer.value;
     const rest = again ? ` ${count(again, "picture")} had been added again meanwhile.` : "";

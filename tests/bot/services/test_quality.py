@@ -149,7 +149,7 @@ async def test_red_ones_are_dropped_and_brought_back_whole(
     await blur(measurer, measuring, batch[1], batch[3])
     before = await rows(store, "SELECT * FROM picture ORDER BY id")
     report = await quality.look(batch[0].dataset_id)
-    assert await quality.drop_red(batch[0].dataset_id, OWNER, report.red_digest) == 2
+    assert (await quality.drop_red(batch[0].dataset_id, OWNER, report.red_digest)).pictures == 2
     assert len(await rows(store, "SELECT id FROM picture")) == 3
     assert all(files.path(picture.file).exists() for picture in batch), "kept for the undo"
     assert (await quality.look(batch[0].dataset_id)).last_drop.pictures == 2
@@ -198,7 +198,7 @@ async def test_only_what_was_seen_is_dropped_and_only_by_the_owner(measuring, me
     for work in (quality.undo(dataset_id, OTHER), quality.check(dataset_id, OTHER), quality.turn(dataset_id, OTHER, 1)):
         with pytest.raises(NotYours):
             await work
-    assert await quality.drop_red(dataset_id, OWNER, digest) == 1
+    assert (await quality.drop_red(dataset_id, OWNER, digest)).pictures == 1
     with pytest.raises(Refused, match="changed meanwhile"):
         await quality.drop_red(dataset_id, OWNER, digest)
 
@@ -209,7 +209,7 @@ async def test_of_two_who_drop_at_once_one_is_told_that_the_report_has_changed(m
     digest = (await quality.look(dataset_id)).red_digest
     drops = (quality.drop_red(dataset_id, OWNER, digest) for _ in range(2))
     first, second = await asyncio.gather(*drops, return_exceptions=True)
-    assert first == 2
+    assert first.pictures == 2
     assert isinstance(second, Refused)
 
 

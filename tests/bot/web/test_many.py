@@ -183,11 +183,13 @@ async def test_red_pictures_are_dropped_and_brought_back(site, red, shown):
     assert (red["red"], red["dropped"], red["measuring"]) == (1, 0, 0)
     assert red["groups"][0]["level"] == "red"
     status, said = await site.post("api/red", {"digest": red["digest"]})
-    assert (status, said) == (200, {"dropped": 1, "days": 7})
+    assert (status, said["dropped"], said["days"]) == (200, 1, 7)
     now = (await site.ask("GET", "api/dataset"))[1]
     assert [each["id"] for each in now["pictures"]] == [each["id"] for each in shown[1:]]
     assert (now["report"]["red"], now["report"]["dropped"]) == (0, 1)
-    assert await site.post("api/red/undo") == (200, {"back": 1, "again": 0})
+    status, other = await site.post("api/red/undo", {"drop": said["drop"] - 1})
+    assert (status, "Others were dropped since" in other["error"]) == (409, True)
+    assert await site.post("api/red/undo", {"drop": said["drop"]}) == (200, {"back": 1, "again": 0})
     assert [each["caption"] for each in await site.pictures()] == [each["caption"] for each in shown]
     status, said = await site.post("api/red/undo")
     assert (status, "nothing to bring back" in said["error"]) == (409, True)
