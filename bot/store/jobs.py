@@ -77,6 +77,12 @@ async def get_attempt(tx: Connection, job_id: str, number: int) -> Attempt | Non
     return Attempt.of(rows[0]) if rows else None
 
 
+async def attempts_of(tx: Connection, job_id: str) -> list[Attempt]:
+    """All attempts of a job, first first."""
+    rows = await tx.execute_fetchall("SELECT * FROM attempt WHERE job_id = ? ORDER BY number", (job_id,))
+    return [Attempt.of(row) for row in rows]
+
+
 async def insert_attempt(tx: Connection, job_id: str, number: int, service: str, now: float) -> None:
     """A new attempt, assigned to a service."""
     await tx.execute(
