@@ -23,9 +23,18 @@ from trainer.training.learner import Learner
 from trainer.training.tuning import kinds_of, tune
 
 RUNS = 3
-"""Times that each part is timed, after once in which kernels are chosen."""
+"""Times that each part is timed, after the first."""
 LIMIT = 60.0
 """Seconds after which a part is not tried again: a CPU may take minutes for once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """Seconds of one part."""
+
+    median: float
+    starting: float
+    """What the first time took beyond it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +49,9 @@ class Times:
     """A sample's latents to its pixels."""
     encoding: float
     """A picture's pixels to its latents."""
+    starting: float = 0.0
+    """What the first time of each part takes beyond the later ones: kernels are chosen, memory is taken, and on a GPU
+    the blocks of a long run are compiled."""
 
     def whole(self, load: Load, size: Estimate) -> float:
         """Of the whole training, but for loading the base; files are written meanwhile."""
@@ -47,16 +59,13 @@ class Times:
         rounds = math.ceil(config.sample_count / TOGETHER)
         samples = rounds * config.sample_steps * self.denoising + config.sample_count * self.decoding
         views = load.images * (2 if config.flip else 1)
-        return size.steps * self.step + size.checkpoints * samples + views * self.encoding
+        return self.starting + size.steps * self.step + size.checkpoints * samples + views * self.encoding
 
 
 def try_out(
     base: Architecture, load: Load, numbers: Numbers, device: torch.device, ways: Ways, steps: int = 0
 ) -> Times:
-    """Try every part of a run of so many steps: long ones are compiled on a GPU, once, which is not counted in.
-
-    Text encoders that are trained are left out. Raises OutOfMemory.
-    """
+    """Try every part of a run of so many steps; text encoders that are trained are left out. Raises OutOfMemory."""
     step = try_step(base, load, numbers, device, ways, steps)
     release_cached(device)
     with torch.random.fork_rng(devices=[]), device_errors(load.pictures), torch.no_grad():
@@ -67,31 +76,37 @@ def try_out(
         side = load.config.resolution
         pixels = torch.rand(1, 3, side, side, device=device)
         latents = torch.randn(1, 4, side // LATENT_FACTOR, side // LATENT_FACTOR, device=device)
-        encoding = _median(lambda: vae.encode(pixels).latent_dist.mean, device)
-        decoding = _median(lambda: vae.decode(latents, return_dict=False)[0], device)
-    return Times(step, denoising, decoding, encoding)
+        encoding = _timed(lambda: vae.encode(pixels).latent_dist.mean, device)
+        decoding = _timed(lambda: vae.decode(latents, return_dict=False)[0], device)
+    return Times(
+        step=step.median,
+        denoising=denoising.median,
+        decoding=decoding.median,
+        encoding=encoding.median,
+        starting=sum(part.starting for part in (step, denoising, decoding, encoding)),
+    )
 
 
 def try_step(
     base: Architecture, load: Load, numbers: Numbers, device: torch.device, ways: Ways, steps: int = 0
-) -> float:
-    """Seconds of an optimizer step, done the planned way. Raises OutOfMemory."""
+) -> Timed:
+    """An optimizer step, done the planned way. Raises OutOfMemory."""
     prepare_device(device)
     with torch.random.fork_rng(devices=[]), device_errors(load.pictures):
         torch.manual_seed(0)
         learner = _learner(base, load, numbers, device, ways, steps)
         batches = [tuple(range(load.pictures))] * load.batches
-        return _median(lambda: learner.step(batches, 1, 1.0), device)
+        return _timed(lambda: learner.step(batches, 1, 1.0), device)
 
 
-def _try_denoising(base: Architecture, load: Load, numbers: Numbers, device: torch.device, steps: int) -> float:
+def _try_denoising(base: Architecture, load: Load, numbers: Numbers, device: torch.device, steps: int) -> Timed:
     config = load.config
     rows = min(TOGETHER, max(1, config.sample_count)) * (2 if config.sample_guidance > 1 else 1)
     unet = _learner(base, load, numbers, device, Ways(), steps).unet.eval()
     seen = random_set(base, config, rows, 1, numbers, device).batch(range(rows), 1, 0)
     told = {"text_embeds": seen.pooled.to(numbers.base), "time_ids": seen.time_ids}
     latents, text = seen.latents.to(numbers.base), seen.text.to(numbers.base)
-    return _median(lambda: unet(latents, 500, encoder_hidden_states=text, added_cond_kwargs=told), device)
+    return _timed(lambda: unet(latents, 500, encoder_hidden_states=text, added_cond_kwargs=told), device)
 
 
 def _learner(base: Architecture, load: Load, numbers: Numbers, device: torch.device, ways: Ways, steps: int) -> Learner:
@@ -102,8 +117,8 @@ def _learner(base: Architecture, load: Load, numbers: Numbers, device: torch.dev
     return Learner(model, attach_lora(model, config, 0, dtype=numbers.lora), data, config, numbers, ways=ways)
 
 
-def _median(work: Callable[[], object], device: torch.device) -> float:
-    """Median seconds of the work, what the device has to do for it included."""
+def _timed(work: Callable[[], object], device: torch.device) -> Timed:
+    """The work several times, what the device has to do for it included."""
     seconds: list[float] = []
     for _ in range(1 + RUNS):
         before = time.perf_counter()
@@ -113,4 +128,5 @@ def _median(work: Callable[[], object], device: torch.device) -> float:
         seconds.append(time.perf_counter() - before)
         if sum(seconds[1:]) > LIMIT:
             break
-    return statistics.median(seconds[1:])
+    median = statistics.median(seconds[1:])
+    return Timed(median, max(0.0, seconds[0] - median))

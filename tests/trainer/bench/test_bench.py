@@ -220,8 +220,8 @@ def test_a_matmuls_rate_counts_both_operations(monkeypatch):
 def test_the_time_of_a_whole_training_is_the_sum_of_its_parts():
     config = TOY.config(epochs=4, batch_size=2, checkpoint_every_epochs=2, sample_count=3, sample_steps=5, flip=True)
     load = Load.of(tuple(PictureSpec(file=f"{i:064x}.png", caption="x") for i in range(4)), 4, config)
-    times = Times(step=1.0, denoising=10.0, decoding=100.0, encoding=1000.0)
-    assert times.whole(load, estimate(4, config)) == 8 * 1 + 2 * (2 * 5 * 10 + 3 * 100) + 8 * 1000
+    times = Times(step=1.0, denoising=10.0, decoding=100.0, encoding=1000.0, starting=7.0)
+    assert times.whole(load, estimate(4, config)) == 7 + 8 * 1 + 2 * (2 * 5 * 10 + 3 * 100) + 8 * 1000
 
 
 def test_a_wait_for_copies_belongs_to_what_was_lent_since_the_last_one(monkeypatch):
