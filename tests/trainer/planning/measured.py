@@ -1,5 +1,7 @@
 """A process of its own that trains two steps and prints how much memory that took: JSON in, bytes out."""
 
+import ctypes
+import gc
 import json
 import sys
 from pathlib import Path
@@ -29,6 +31,10 @@ def main():
     if config.compile == "on":
         # Nor is what the compiler takes, which is done with these shapes afterwards.
         trial.try_step(shape(**asked["unet"]), load_of(config), numbers, device, ways)
+        # Its garbage goes back to the system, or the step would be made of that and the process hardly grow: by how
+        # much depends on whether the kernels were on disk already.
+        gc.collect()
+        ctypes.CDLL(None).malloc_trim(0)
     else:
         small = config.with_overrides({"resolution": 64, "batch_size": 1})
         trial.try_step(shape(), load_of(small), numbers, device, Ways())
