@@ -72,8 +72,8 @@ class TrainConfig:
     """And in the second (192 modules in SDXL)."""
     # --- optimisation -----------------------------------------------------------------------------------------------
     optimizer: Optimizer = "adamw"
-    """Some come from packages of the extra `optimizers`; a missing one is told before anything starts. Prodigy and
-    Adafactor wait for the GPU at every weight."""
+    """Some come from packages of the extra `optimizers`; a missing one is told before anything starts. Adafactor
+    waits for the GPU at every weight."""
     learning_rate: float = 1e-4
     """Peak rate of the UNet's LoRA. Prodigy finds its own and wants 1; for Adafactor it bounds the relative step."""
     text_encoder_1_rate: float = 0.0

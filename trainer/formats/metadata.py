@@ -291,6 +291,6 @@ _OPTIMIZERS: Mapping[Optimizer, str] = MappingProxyType(
         "schedule-free": "schedulefree.adamw_schedulefree.AdamWScheduleFree",
     }
 )
-"""Module and class, as sd-scripts writes them."""
+"""Module and class, as sd-scripts writes them; ours is prodigyopt's Prodigy, but for rounding."""
 _SCHEDULES: Mapping[Schedule, str] = MappingProxyType({"cosine-restarts": "cosine_with_restarts"})
 """sd-scripts' names where they differ."""

@@ -77,7 +77,7 @@ class Learner:
 
         Every picture counts alike, however they are cut into batches, and one shown once more for preservation counts
         `preservation_weight` times as much. With fp16 a step whose gradients overflow is skipped; that waits for the
-        device, and so do Prodigy and Adafactor, for each weight by itself. In a team each process takes its share of
+        device, and so does Adafactor, for each weight by itself. In a team each process takes its share of
         the pictures, and the leader gives the order. Raises OutOfMemory, and LostProcess.
         """
         self._team.begin_step(batches, step, share)
@@ -250,7 +250,8 @@ class Learner:
             raise ValueError("the state is of another ema_decay or precision")
         self._settle()
         put_weights(self.weights, kinds["weight"])
-        put_optimizer_state(self.optimizer, self.weights, kinds["optimizer"], values["optimizer"])
+        remember = remembered(self._config)
+        put_optimizer_state(self.optimizer, self.weights, kinds["optimizer"], values["optimizer"], remember)
         if self._average is not None:
             self._average.load(kinds["average"], values["averaged_steps"])
         if self._scaler.is_enabled():

@@ -256,11 +256,13 @@ class Reads(TorchDispatchMode):
 
 @pytest.mark.parametrize(
     ("optimizer", "waits"),
-    [("adamw", False), ("lion", False), ("schedule-free", False), ("prodigy", True), ("adafactor", True)],
+    [("adamw", False), ("lion", False), ("schedule-free", False), ("prodigy", False), ("adafactor", True)],
 )
 def test_which_optimizers_read_from_the_device(optimizer, waits, monkeypatch):
     """As `Learner.step` and the settings say: in what follows the gradients."""
     one = make_learner(optimizer=optimizer, learning_rate=1e-3, preservation_weight=1.0, ema_decay=0.0, max_norm=1.0)
+    # Prodigy looks once, at first, which weights are zero.
+    run(one)
     update, reads = one._update, Reads()
 
     def watched(share):

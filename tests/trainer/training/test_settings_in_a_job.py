@@ -12,12 +12,12 @@ from trainer.job import run_job
 
 
 @pytest.fixture
-def without_prodigy(monkeypatch):
+def without_lion(monkeypatch):
     monkeypatch.setattr("trainer.training.optim.packages.find_spec", lambda name: None)
 
 
-def test_a_job_without_its_optimizers_package_fails_before_anything_is_loaded(without_prodigy, small_sdxl, tmp_path):
-    channel = open_channel(tiny_job(tmp_path, small_sdxl, optimizer="prodigy", learning_rate=1.0))
+def test_a_job_without_its_optimizers_package_fails_before_anything_is_loaded(without_lion, small_sdxl, tmp_path):
+    channel = open_channel(tiny_job(tmp_path, small_sdxl, optimizer="lion"))
     assert run_job(channel, device="cpu") == Exit.FAILED
     [failed] = bodies(channel, Failed)
     assert (failed.code, failed.retry) == ("missing-extra", False)
@@ -25,12 +25,12 @@ def test_a_job_without_its_optimizers_package_fails_before_anything_is_loaded(wi
     assert bodies(channel, Preparing) == []
 
 
-def test_no_job_is_made_by_hand_without_it(without_prodigy, tmp_path):
-    chosen = {"optimizer": "prodigy"}
+def test_no_job_is_made_by_hand_without_it(without_lion, tmp_path):
+    chosen = {"optimizer": "lion"}
     request = Request(
         images=tmp_path, base="x", trigger="lisaxl", class_word="woman", out=tmp_path, settings=chosen, kind="person"
     )
-    with pytest.raises(MissingExtra, match="prodigyopt"):
+    with pytest.raises(MissingExtra, match="lion-pytorch"):
         make_job(request, print)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -28,14 +28,24 @@ def optimizer_state(
 
 
 def put_optimizer_state(
-    optimizer: Optimizer, weights: Mapping[str, Parameter], tensors: Mapping[str, Tensor], values: Mapping[str, Any]
+    optimizer: Optimizer,
+    weights: Mapping[str, Parameter],
+    tensors: Mapping[str, Tensor],
+    values: Mapping[str, Any],
+    remembered: Collection[str],
 ) -> None:
-    """Put a memory back. Raises ValueError, before any change, when it is of other weights or groups."""
+    """Put a memory back, as `optimizer_state` gave it.
+
+    Raises ValueError, before any change, when it is of other weights or groups, or of a version that remembered more.
+    """
     fields = [(*key.rpartition("|")[::2], tensor) for key, tensor in tensors.items()]
     groups, numbers = values["groups"], values["numbers"]
     strange = sorted(({name for name, _, _ in fields} | numbers.keys()) - weights.keys())
     if strange or len(groups) != len(optimizer.param_groups):
         raise ValueError(f"the optimizer's memory is of other weights ({strange[0] if strange else 'groups'})")
+    unknown = sorted({key for one in groups for key in one.keys() - remembered})
+    if unknown:
+        raise ValueError(f"the optimizer's memory is of another version of it ({unknown[0]})")
     optimizer.state.clear()
     for name, field, tensor in fields:
         weight = weights[name]

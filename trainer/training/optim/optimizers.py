@@ -1,10 +1,8 @@
-"""The optimizers a run can have: torch's own, and those of kept packages that are optional extras (`packages`)."""
+"""The optimizers a run can have: torch's, our Prodigy, and those of packages that are optional extras (`packages`)."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import redirect_stdout
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -14,6 +12,7 @@ from torch.optim import Optimizer
 
 from trainer.contract.config import TrainConfig
 from trainer.training.optim.packages import check_optimizer
+from trainer.training.optim.prodigy import Prodigy
 
 Groups = Sequence[dict[str, Any]]
 """Torch's parameter groups: `params`, and `lr`."""
@@ -71,26 +70,22 @@ def _prodigy(groups: Groups, config: TrainConfig) -> Optimizer:
 
     Decay is decoupled, as in AdamW, and Adam's bias correction is on, as its authors advise for diffusion models:
     without it the first steps are too long. Their safeguard leaves the rate out of the estimate, so that a warm-up does
-    not let d grow too far; it also makes d grow more slowly, so it is on only where there is a warm-up. The host adds
-    the estimate up, so every weight of a step waits for the device.
+    not let d grow too far; it also makes d grow more slowly, so it is on only where there is a warm-up.
     """
-    from prodigyopt import Prodigy
-
-    with redirect_stdout(io.StringIO()):  # it prints that its decay is decoupled
-        optimizer: Optimizer = Prodigy(
-            groups,
-            betas=_betas(config),
-            weight_decay=config.weight_decay,
-            decouple=True,
-            use_bias_correction=True,
-            safeguard_warmup=bool(config.warmup_steps or config.warmup_share),
-        )
-    return optimizer
+    return Prodigy(
+        groups,
+        betas=_betas(config),
+        weight_decay=config.weight_decay,
+        safeguard_warmup=bool(config.warmup_steps or config.warmup_share),
+    )
 
 
 def _lion(groups: Groups, config: TrainConfig) -> Optimizer:
-    """Steps of one size in every weight, by the momentum's sign (Chen et al. 2023, arXiv:2302.06675)."""
-    from lion_pytorch import Lion
+    """Steps of one size in every weight, by the momentum's sign (Chen et al. 2023, arXiv:2302.06675).
+
+    Many tensors a kernel.
+    """
+    from lion_pytorch.foreach import Lion
 
     optimizer: Optimizer = Lion(groups, betas=_betas(config), weight_decay=config.weight_decay)
     return optimizer
@@ -116,7 +111,7 @@ _KINDS: Mapping[str, Kind] = MappingProxyType(
         "adamw": Kind(_adamw),
         "adamw-8bit": Kind(_adamw_8bit),
         "adafactor": Kind(_adafactor),
-        "prodigy": Kind(_prodigy, ("d", "d_max", "d_hat", "d_numerator", "d_denom", "k")),
+        "prodigy": Kind(_prodigy, ("k",)),
         "lion": Kind(_lion),
         "schedule-free": Kind(_schedule_free, ("k", "weight_sum", "lr_max", "scheduled_lr")),
     }

@@ -12,7 +12,6 @@ from trainer.errors import MissingExtra
 _PACKAGES: Mapping[Optimizer, tuple[str, str]] = MappingProxyType(
     {
         "adamw-8bit": ("bitsandbytes", "bitsandbytes"),
-        "prodigy": ("prodigyopt", "optimizers"),
         "lion": ("lion-pytorch", "optimizers"),
         "schedule-free": ("schedulefree", "optimizers"),
     }
