@@ -27,21 +27,31 @@ class Machine:
 def describe(device: str) -> Machine:
     """The machine behind a `--device` name; `auto` is the first GPU where there is one."""
     if device != "cpu":
-        index = device.partition(":")[2] or "0"
-        gpu = _gpu(index)
+        gpu = _gpu(_on_the_bus(int(device.partition(":")[2] or "0")))
         if gpu or device != "auto":
             return gpu or Machine("cuda", "a GPU that nvidia-smi does not know", 0)
     return Machine("cpu", _processor(), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
 
 
-def _gpu(index: str) -> Machine | None:
+def _on_the_bus(number: int) -> str:
+    """What nvidia-smi calls CUDA's device of that number: CUDA counts only those that CUDA_VISIBLE_DEVICES names, by
+    their numbers or by what their UUIDs begin with. Empty where it names too few.
+
+    Without CUDA_DEVICE_ORDER=PCI_BUS_ID, which deploy's unit sets, cards of different kinds are counted otherwise.
+    """
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is None:
+        return str(number)
+    cards = [card.strip() for card in named.split(",")]
+    return cards[number] if number < len(cards) else ""
+
+
+def _gpu(card: str) -> Machine | None:
     program = shutil.which("nvidia-smi")
-    if program is None:
+    if program is None or not card:
         return None
     try:
-        asked = subprocess.run(
-            [program, "-i", index, *_ASK_GPU], capture_output=True, text=True, timeout=20, check=True
-        )
+        asked = subprocess.run([program, "-i", card, *_ASK_GPU], capture_output=True, text=True, timeout=20, check=True)
         name, mebibytes = asked.stdout.strip().rsplit(",", 1)
         return Machine("cuda", name.strip(), int(mebibytes) << 20)
     except (OSError, subprocess.SubprocessError, ValueError):

@@ -349,12 +349,32 @@ def test_the_gpu_is_known_through_nvidia_smi(tmp_path, monkeypatch):
     program.write_text('#!/bin/sh\necho "$2: NVIDIA H200, 143771"\n')
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     machine = describe("cuda:1")
     assert (machine.device, machine.name, machine.memory_bytes) == ("cuda", "1: NVIDIA H200", 143771 << 20)
     assert describe("auto").name == "0: NVIDIA H200"
     program.write_text("#!/bin/sh\nexit 9\n")
     assert describe("auto").device == "cpu"
     assert describe("cuda").device == "cuda"
+
+
+@pytest.mark.parametrize(
+    ("visible", "name"),
+    [
+        ("3", "3: NVIDIA H200"),
+        ("2, GPU-8932f937", "2: NVIDIA H200"),
+        ("GPU-8932f937,2", "GPU-8932f937: NVIDIA H200"),
+        ("", "a GPU that nvidia-smi does not know"),
+    ],
+)
+def test_cudas_first_gpu_is_the_first_that_is_visible(tmp_path, monkeypatch, visible, name):
+    program = tmp_path / "nvidia-smi"
+    program.write_text('#!/bin/sh\necho "$2: NVIDIA H200, 143771"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert describe("cuda").name == name
+    assert describe("cuda:2").name == "a GPU that nvidia-smi does not know"
 
 
 def test_no_lock_has_no_holder(tmp_path):
