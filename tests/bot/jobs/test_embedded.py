@@ -67,6 +67,10 @@ def ready(inbox):
     return inbox.is_served() and inbox.service() is not None and (inbox.path / "environment").exists()
 
 
+KERNELS = "TORCHINDUCTOR_CACHE_DIR"
+"""Where compiled kernels are kept: a place that lasts makes the first step of the next job come soon."""
+
+
 def test_the_environment_is_chosen_and_holds_no_secret():
     given = {
         "PATH": "/bin",
@@ -80,10 +84,11 @@ def test_the_environment_is_chosen_and_holds_no_secret():
         "CUDA_VISIBLE_DEVICES": "0",
         "AWS_SECRET_ACCESS_KEY": "abc",
         "OMP_NUM_THREADS": "2",
+        KERNELS: "/var/cache/inductor",
         "CREDENTIALS_DIRECTORY": "/run",
     }
     chosen = trainer_environment(given)
-    assert sorted(chosen) == ["CUDA_VISIBLE_DEVICES", "HF_HOME", "HF_HUB_OFFLINE", "OMP_NUM_THREADS", "PATH"]
+    assert sorted(chosen) == ["CUDA_VISIBLE_DEVICES", "HF_HOME", "HF_HUB_OFFLINE", "OMP_NUM_THREADS", "PATH", KERNELS]
     assert "abc" not in chosen.values()
 
 
