@@ -152,7 +152,9 @@ def training_bytes(simulation: Simulation, load: Load, held: Held, way: Way) -> 
     step = whole.peak(way.recomputed) + held.on_gpu * whole.workspace
     # Of several passes the later ones find the gradients of the first one there.
     found = held.gradients if way.passes(load.pictures) * load.config.gradient_accumulation > 1 else 0.0
-    return held.total + max(step + found, held.gradients)
+    # Processes add up their gradients in one fp32 tensor beside them (see `Team.sum`).
+    met = held.gradients + (4.0 * held.trained if load.processes > 1 else 0.0)
+    return held.total + max(step + found, met)
 
 
 def sampling_bytes(base: Architecture, simulation: Simulation, load: Load, held: Held) -> float:

@@ -22,7 +22,7 @@ from trainer.planning import room as rooms
 from trainer.planning.architecture import PARTS, Architecture, read_architecture
 from trainer.planning.choose import Chooser
 from trainer.planning.disk import check_disk, disk_of
-from trainer.planning.memory import held_of, vae_bytes
+from trainer.planning.memory import held_of, training_bytes, vae_bytes
 from trainer.planning.plan import make_plan
 from trainer.planning.report import lines
 from trainer.planning.room import GIB, Room, room_of, room_of_card
@@ -252,6 +252,16 @@ def test_each_process_of_a_team_has_its_part(tiny_sdxl, capsys):
     assert "A step: 2 pictures in each of 2 processes at once" in told
     accumulated = load_of(TrainConfig.from_mapping({**SIZE, "gradient_accumulation": 3}))
     assert (accumulated.batches, replace(accumulated, processes=2).batches) == (3, 2)
+
+
+def test_processes_add_up_their_gradients_in_a_tensor_of_their_own():
+    """Seen where that is the most a step needs: a LoRA much larger than the passes."""
+    config = TrainConfig.from_mapping(SIZE)
+    simulation, alone = simulate(shape(), config, FP32), load_of(config)
+    held = held_of(shape(), simulation, alone, FP32, on_gpu=True)
+    large = replace(held, gradients=4.0 * GIB, trained=GIB)
+    one, two = (training_bytes(simulation, load, large, Way()) for load in (alone, replace(alone, processes=2)))
+    assert (one, two) == (held.total + 4 * GIB, held.total + 8 * GIB)
 
 
 def test_the_command_refuses_what_does_not_fit_and_what_is_no_question(tiny_sdxl, capsys):
