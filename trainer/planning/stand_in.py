@@ -5,7 +5,7 @@ Speed and memory do not depend on what numbers say, so a card can be tried out b
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -50,7 +50,22 @@ def random_part(base: Architecture, part: str, dtype: torch.dtype, device: torch
     for tensor in (*model.parameters(), *model.buffers()):
         if tensor.is_floating_point():
             tensor.data.normal_(std=0.02)
+        else:  # a text encoder's table of places, its only buffer
+            tensor.copy_(torch.arange(tensor.shape[-1], device=device).expand_as(tensor))
     return model
+
+
+def random_reader(base: Architecture, numbers: Numbers, device: torch.device) -> Callable[[int], None]:
+    """Both text encoders, which read so many texts of one chunk together. Making tokens of them is left out."""
+    encoders = [random_part(base, part, numbers.base, device) for part in ("text_encoder", "text_encoder_2")]
+
+    @torch.no_grad()
+    def read(texts: int) -> None:
+        tokens = torch.zeros(texts, TEXT_LENGTH, dtype=torch.long, device=device)
+        for encoder in encoders:
+            encoder(tokens, output_hidden_states=True)
+
+    return read
 
 
 def random_set(
