@@ -164,7 +164,8 @@ def _add_bench(commands: _Commands, common: argparse.ArgumentParser) -> None:
     bench.add_argument(
         "--model",
         choices=("toy", "sdxl"),
-        help="shape of the UNet: the toy's or SDXL's own, with random weights (default: sdxl on a GPU, toy on a CPU)",
+        help="shape of the model: the toy's, or SDXL's own with random weights, which takes 7 GB in TMPDIR for a while "
+        "(default: sdxl on a GPU, toy on a CPU)",
     )
     bench.add_argument(
         "--batch", type=_positive, nargs="+", default=list(BATCHES), metavar="N", help="batch sizes (1 2 4 5 8)"

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import shutil
 import statistics
 from types import SimpleNamespace
 
@@ -10,7 +11,10 @@ import torch
 from diffusers import AutoencoderKL
 
 from trainer.__main__ import main
-from trainer.bench import run, steps, timing, whole
+from trainer.bench import costs, run, steps, subject, timing, whole
+from trainer.bench.costs import Figure
+from trainer.bench.first_step import compiled_first_steps
+from trainer.bench.kernels import watching_cache
 from trainer.bench.page import Report, updated
 from trainer.bench.plain import PlainLoop
 from trainer.bench.steps import Flops, Row, flops_of_a_picture, make_step, measure
@@ -19,9 +23,14 @@ from trainer.bench.variants import Variant, fastest, variants
 from trainer.contract.estimates import estimate
 from trainer.contract.spec import PictureSpec
 from trainer.errors import OutOfMemory
+from trainer.formats.base_model import check_base
+from trainer.model.base import load_base
 from trainer.model.checkpointing import units
 from trainer.model.lora import attach_lora
+from trainer.model.text import encode_prompts
+from trainer.planning.architecture import read_architecture
 from trainer.planning.memory import Load
+from trainer.planning.stand_in import random_part
 from trainer.planning.trial import Times
 
 CPU = torch.device("cpu")
@@ -75,6 +84,15 @@ def test_the_headline_compares_the_same_layers_first():
         "- batch 5: ours, attention only: 1.25 x the plain loop and 2.50 x the plain loop, checkpointing",
         "- batch 5: ours, compiled: 1.00 x the plain loop and 2.00 x the plain loop, checkpointing",
     ]
+
+
+def test_the_page_says_what_the_compilers_cache_was_and_what_could_not_be_measured():
+    rows = [row("ours", 5, 1.0, first_step_seconds=2.0)]
+    rows.append(row("ours, compiled", 5, 1.0, first_step_seconds=40.0, compiler_cache="cold"))
+    page = updated("", report(rows=rows, unmeasured={"whole jobs": "BenchFailed: the disk is full"}))
+    assert "| 2.0 s |" in page
+    assert "| 40.0 s, cold cache |" in page
+    assert "| whole jobs | not measured | BenchFailed: the disk is full |" in page
 
 
 @pytest.mark.parametrize(("threads", "name"), [(2, "ours"), (0, "ours, compiled")])
@@ -238,7 +256,121 @@ def test_a_wait_for_copies_belongs_to_what_was_lent_since_the_last_one(monkeypat
     assert times.parts == {"state": [10.0, 21.0, 31.0], "checkpoint": [41.0]}
 
 
+@pytest.mark.parametrize(
+    ("found", "made", "cache"), [(0, 0, ""), (4, 0, "warm"), (0, 4, "cold"), (2, 2, "partly warm")]
+)
+def test_what_the_compilers_cache_was_is_told_by_its_own_counts(found, made, cache, compiler):
+    compiler["inductor"]["fxgraph_cache_miss"] += 7  # of an earlier first step
+    with watching_cache() as watched:
+        compiler["inductor"]["fxgraph_cache_hit"] += found
+        compiler["inductor"]["fxgraph_cache_miss"] += made
+    assert watched.cache == cache
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch's compiler needs one of C++")
+def test_a_first_step_is_taken_with_an_empty_cache_and_with_a_full_one(tmp_path):
+    cold, warm = compiled_first_steps(TOY, 1, tmp_path)
+    assert ("empty" in cold.name, "full" in warm.name) == (True, True)
+    assert cold.meaning.endswith("the cache was cold")
+    assert warm.meaning.endswith("the cache was warm")
+    assert min(cold.value, warm.value) > 0
+
+
+def test_a_first_step_that_fails_is_told_by_its_last_word(tmp_path):
+    with pytest.raises(whole.BenchFailed, match=r"ended with 1: RuntimeError: .*nodevice"):
+        compiled_first_steps(Subject("toy", "nodevice"), 1, tmp_path)
+
+
+@pytest.fixture
+def small_subject(small_sdxl, monkeypatch):
+    """The bench's SDXL, made so small that a CPU trains it."""
+    monkeypatch.setattr(subject, "sdxl_architecture", lambda: read_architecture(str(small_sdxl)))
+    monkeypatch.setattr(subject, "_SETTINGS", {"sdxl": {"resolution": 64, "bucket_step": 32, "rank": 4, "alpha": 4.0}})
+    return Subject("sdxl", CPU)
+
+
+def test_random_weights_on_disk_are_a_base_of_that_shape(small_subject, tmp_path):
+    folder = small_subject.base_on_disk(tmp_path / "base")
+    check_base(folder)
+    base = load_base(str(folder), device=CPU, dtype=torch.float32)
+    plain = small_subject.architecture.build("unet")
+    assert {name: one.shape for name, one in base.unet.named_parameters()} == {
+        name: one.shape for name, one in plain.named_parameters()
+    }
+    text, pooled = encode_prompts(base, ["lisaxl, woman", "a much longer text than that"])
+    assert text.isfinite().all()
+    assert not pooled[0].equal(pooled[1])
+
+
+def test_a_stand_ins_text_encoder_knows_places(small_subject):
+    encoder = random_part(small_subject.architecture, "text_encoder", torch.float32, CPU)
+    places = {name: one for name, one in encoder.named_buffers() if not one.is_floating_point()}
+    assert all(one.flatten().equal(torch.arange(one.numel())) for one in places.values())
+    assert places
+
+
+def test_whole_jobs_of_random_weights_cost_what_a_job_costs(small_subject, tmp_path, monkeypatch):
+    monkeypatch.setattr(costs, "JOBS", {"cpu": 1})
+    figures = {one.name: one.value for one in costs.whole_jobs(small_subject, tmp_path, 6)}
+    assert figures.keys() >= {
+        "first step after the claim",
+        "a resume state: steps wait",
+        "a resume state: background",
+        "a LoRA file: steps wait",
+        "a LoRA file: background",
+        "posting 2 samples: background",
+        "drawing a sample, 4 steps",
+        "a job's time: planned / measured",
+    }
+    assert all(value > 0 for name, value in figures.items() if "the same while" not in name)
+
+
+class Passes(torch.nn.Module):
+    """A UNet that counts what goes through it."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(1))
+        self.shown = []
+
+    def forward(self, latents):
+        self.shown.append(len(latents))
+        return (latents * self.weight,)
+
+
+def test_a_bare_step_has_as_many_passes_as_the_jobs_own():
+    unet = Passes()
+    learner = SimpleNamespace(unet=unet, weights=dict(unet.named_parameters()))
+    step = whole._bare_step(learner, lambda: [unet(torch.ones(pictures, 4)) for pictures in (3, 2)])
+    step()
+    assert unet.shown == [3, 2] * 2
+
+
+def test_a_part_that_fails_leaves_the_rest(monkeypatch):
+    def full(*_):
+        yield Figure("a", 1.0, "s", "")
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(run, "caching", full)
+    monkeypatch.setattr(run, "whole_jobs", lambda *_: [Figure("b", 1.0, "s", "")])
+    figures, unmeasured = run._beside(TOY, 1, 1)
+    assert [one.name for one in figures] == ["a", "b"]
+    assert unmeasured == {"encoding pictures": "OSError: the disk is full"}
+
+
+def test_first_steps_are_compiled_where_jobs_are(monkeypatch):
+    monkeypatch.setattr(run, "caching", lambda *_: [])
+    monkeypatch.setattr(run, "whole_jobs", lambda *_: [])
+    monkeypatch.setattr(run, "compiled_first_steps", lambda *_: [Figure("first", 1.0, "s", "")])
+    monkeypatch.setattr(run, "release_cached", lambda _: None)
+    assert run._beside(TOY, 1, 1) == ([], {})
+    [first] = run._beside(Subject("toy", torch.device("cuda", 0)), 1, 1)[0]
+    assert first.name == "first"
+
+
 def test_the_command_measures_everything_once(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(costs, "JOBS", {"cpu": 1})
     compiled = []  # the compiler itself, which takes a minute, is tested with the model
     monkeypatch.setattr("trainer.training.tuning.compile_blocks", lambda unet, _: compiled.append(unet))
     files = ["--json", str(tmp_path / "bench.json"), "--page", str(tmp_path / "BENCHMARKS.md")]
@@ -256,3 +388,4 @@ def test_the_command_measures_everything_once(tmp_path, capsys, monkeypatch):
     assert "Largest costs of a step, ours, batch 2" in page
     assert all(f"| {row['option']} |" in page for row in told["rows"] if row["option"])
     assert "whole job's step / bare step" in capsys.readouterr().out
+    assert told["unmeasured"] == {}
