@@ -146,7 +146,10 @@ def planned_time(subject: Subject, base: Path, pictures: Path, work: Path) -> Fi
 
     def planned() -> float:
         ways = make_plan(subject.architecture, load, subject.numbers, room_of(subject.device)).ways
-        return try_out(subject.architecture, load, subject.numbers, subject.device, ways, size.steps).whole(load, size)
+        times = try_out(
+            subject.architecture, load, subject.numbers, subject.device, ways, steps=size.steps, folder=work
+        )
+        return times.whole(load, size)
 
     before, ratios, jobs = planned(), list[float](), list[float]()
     for _ in range(count):

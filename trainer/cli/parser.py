@@ -146,7 +146,10 @@ def _add_plan(commands: _Commands, common: argparse.ArgumentParser) -> None:
     )
     plan.add_argument("--memory", metavar="SIZE", help="plan for an empty card of that size, such as 12GB")
     plan.add_argument(
-        "--no-trial", dest="trial", action="store_false", help="do not try out a few steps to tell the time"
+        "--no-trial",
+        dest="trial",
+        action="store_false",
+        help="do not try out steps, samples and files to tell the time",
     )
     plan.add_argument("--json", action="store_true", help="print the plan as JSON")
     _add_device(plan)

@@ -6,12 +6,15 @@ Speed and memory do not depend on what numbers say, so a card can be tried out b
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from trainer.contract.config import TrainConfig
+from trainer.contract.durable import sha256_file
 from trainer.contract.limits import LATENT_FACTOR
 from trainer.data.buckets import Bucket, fit
 from trainer.data.dataset import Encoded, TrainingSet, View
@@ -77,6 +80,16 @@ def random_set(
     view = View(fit(side, side, Bucket(side, side)), latent)
     encoded = [Encoded(caption=f"{_TRIGGER}, {number}", views=(view, view)) for number in range(pictures)]
     return TrainingSet(encoded, _Texts(base, chunks, numbers, device), VAE_SCALE, config, KeptCaptions(_TRIGGER))
+
+
+def random_picture(folder: Path, side: int) -> Path:
+    """A square picture as a PNG file, named by its sha256: blurred spots of 8 pixels, for noise would be harder to
+    compress than a photograph, and one colour far easier.
+    """
+    spots = Image.effect_noise((side // LATENT_FACTOR, side // LATENT_FACTOR), 64)
+    path = folder / "picture.png"
+    spots.resize((side, side), Image.Resampling.BICUBIC).convert("RGB").save(path)
+    return path.rename(path.with_stem(sha256_file(path)))
 
 
 class _Texts:

@@ -20,8 +20,6 @@ from trainer.bench.plain import PlainLoop
 from trainer.bench.steps import Flops, Row, flops_of_a_picture, make_step, measure
 from trainer.bench.subject import Subject
 from trainer.bench.variants import Variant, fastest, variants
-from trainer.contract.estimates import estimate
-from trainer.contract.spec import PictureSpec
 from trainer.errors import OutOfMemory
 from trainer.formats.base_model import check_base
 from trainer.model.base import load_base
@@ -29,9 +27,7 @@ from trainer.model.checkpointing import units
 from trainer.model.lora import attach_lora
 from trainer.model.text import encode_prompts
 from trainer.planning.architecture import read_architecture
-from trainer.planning.memory import Load
 from trainer.planning.stand_in import random_part
-from trainer.planning.trial import Times
 
 CPU = torch.device("cpu")
 TOY = Subject("toy", CPU)
@@ -233,13 +229,6 @@ def test_the_plain_loop_learns_what_it_is_shown():
 def test_a_matmuls_rate_counts_both_operations(monkeypatch):
     monkeypatch.setattr(timing, "seconds", lambda work, device: work() is None or 0.5)
     assert timing.matmul_rate(CPU, torch.float32) == 2 * 1024**3 / 0.5
-
-
-def test_the_time_of_a_whole_training_is_the_sum_of_its_parts():
-    config = TOY.config(epochs=4, batch_size=2, checkpoint_every_epochs=2, sample_count=3, sample_steps=5, flip=True)
-    load = Load.of(tuple(PictureSpec(file=f"{i:064x}.png", caption="x") for i in range(4)), 4, config)
-    times = Times(step=1.0, denoising=10.0, decoding=100.0, encoding=1000.0, starting=7.0)
-    assert times.whole(load, estimate(4, config)) == 7 + 8 * 1 + 2 * (2 * 5 * 10 + 3 * 100) + 8 * 1000
 
 
 def test_a_wait_for_copies_belongs_to_what_was_lent_since_the_last_one(monkeypatch):
