@@ -87,7 +87,7 @@ def _beside(subject: Subject, batch: int, steps: int) -> tuple[list[Figure], dic
             gc.collect()
             release_cached(subject.device)
             try:
-                for figure in measured():
+                for figure in measured():  # one by one: those before a failure are kept
                     figures.append(figure)
             except Exception as error:  # noqa: BLE001 - the steps are measured: whatever it is, they must not be lost with it
                 _log.exception("a part of the bench failed: %s", part)

@@ -348,6 +348,15 @@ def test_a_part_that_fails_leaves_the_rest(monkeypatch):
     assert unmeasured == {"encoding pictures": "OSError: the disk is full"}
 
 
+def test_a_bench_that_lacks_a_part_shows_the_rest_and_fails(monkeypatch, tmp_path, capsys):
+    lacking = report(unmeasured={"whole jobs": "OSError: the disk is full"})
+    monkeypatch.setattr(run, "run_bench", lambda *_: lacking)
+    file = tmp_path / "bench.json"
+    assert main(["bench", "--model", "toy", "--device", "cpu", "--json", str(file)]) == 1
+    assert "| whole jobs | not measured | OSError: the disk is full |" in capsys.readouterr().out
+    assert json.loads(file.read_text())["unmeasured"] == lacking.unmeasured
+
+
 def test_first_steps_are_compiled_where_jobs_are(monkeypatch):
     monkeypatch.setattr(run, "caching", lambda *_: [])
     monkeypatch.setattr(run, "whole_jobs", lambda *_: [])
