@@ -112,7 +112,7 @@ def whole_jobs(subject: Subject, work: Path, steps: int) -> Iterator[Figure]:
         state_every_seconds=1.0,
         **settings,
     )
-    yield from _of_keeping(busy)
+    yield from _of_keeping(subject, busy)
     yield _of_drawing(busy, sample_steps)
     yield planned_time(subject, base, pictures, work)
 
@@ -186,7 +186,7 @@ def _until_first_step(times: Times) -> str:
     return f"base loaded (the system has it in memory), pictures encoded, LoRA attached; {told}"
 
 
-def _of_keeping(busy: Times) -> list[Figure]:
+def _of_keeping(subject: Subject, busy: Times) -> list[Figure]:
     figures = [
         Figure(
             "the same while states, files and samples are written",
@@ -200,9 +200,10 @@ def _of_keeping(busy: Times) -> list[Figure]:
         if name != "samples":
             waiting = "lending it, then the rest of its copying; at most: a GPU may have work left meanwhile"
             figures.append(Figure(f"{what}: steps wait", 1e3 * busy.median(name), "ms", waiting))
-        figures.append(
-            Figure(f"{what}: background", 1e3 * busy.median(f"_write_{name}"), "ms", "steps go on meanwhile")
-        )
+        written = "steps go on meanwhile"
+        if name == "samples" and subject.name != "toy":
+            written += "; random weights draw one colour, which takes less than a picture would"
+        figures.append(Figure(f"{what}: background", 1e3 * busy.median(f"_write_{name}"), "ms", written))
     return figures
 
 

@@ -139,12 +139,13 @@ def _watching(times: Times) -> Iterator[None]:
 
 
 def _timed(method: Callable[..., Any], times: Times, name: str) -> Callable[..., Any]:
-    def call(*arguments: Any, **keywords: Any) -> Any:
-        begun = time.perf_counter()
+    def call(keeper: Keeper, *arguments: Any, **keywords: Any) -> Any:
+        asked, begun = keeper._asked_step, time.perf_counter()
         try:
-            return method(*arguments, **keywords)
+            return method(keeper, *arguments, **keywords)
         finally:
-            times.parts.setdefault(name, []).append(time.perf_counter() - begun)
+            if name != "state" or keeper._asked_step != asked:  # one that is there already is not kept again
+                times.parts.setdefault(name, []).append(time.perf_counter() - begun)
 
     return call
 

@@ -231,6 +231,19 @@ def test_a_matmuls_rate_counts_both_operations(monkeypatch):
     assert timing.matmul_rate(CPU, torch.float32) == 2 * 1024**3 / 0.5
 
 
+def test_a_state_that_is_there_already_counts_as_none():
+    times = whole.Times()
+    keeper = SimpleNamespace(_asked_step=0)
+
+    def state(keeper, step):
+        keeper._asked_step = step
+
+    timed = whole._timed(state, times, "state")
+    for step in (5, 5, 6):
+        timed(keeper, step)
+    assert len(times.parts["state"]) == 2
+
+
 def test_a_wait_for_copies_belongs_to_what_was_lent_since_the_last_one(monkeypatch):
     clock = iter(range(100))
     monkeypatch.setattr(whole, "time", SimpleNamespace(perf_counter=lambda: float(next(clock))))
