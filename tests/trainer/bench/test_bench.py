@@ -2,7 +2,6 @@
 
 import inspect
 import json
-import shutil
 import statistics
 from types import SimpleNamespace
 
@@ -13,8 +12,6 @@ from diffusers import AutoencoderKL
 from trainer.__main__ import main
 from trainer.bench import costs, run, steps, subject, timing, whole
 from trainer.bench.costs import Figure
-from trainer.bench.first_step import compiled_first_steps
-from trainer.bench.kernels import watching_cache
 from trainer.bench.page import Report, updated
 from trainer.bench.plain import PlainLoop
 from trainer.bench.steps import Flops, Row, flops_of_a_picture, make_step, measure
@@ -256,32 +253,6 @@ def test_a_wait_for_copies_belongs_to_what_was_lent_since_the_last_one(monkeypat
     times.parts["checkpoint"] = [40.0]
     settle(None)
     assert times.parts == {"state": [10.0, 21.0, 31.0], "checkpoint": [41.0]}
-
-
-@pytest.mark.parametrize(
-    ("found", "made", "cache"), [(0, 0, ""), (4, 0, "warm"), (0, 4, "cold"), (2, 2, "partly warm")]
-)
-def test_what_the_compilers_cache_was_is_told_by_its_own_counts(found, made, cache, compiler):
-    compiler["inductor"]["fxgraph_cache_miss"] += 7  # of an earlier first step
-    with watching_cache() as watched:
-        compiler["inductor"]["fxgraph_cache_hit"] += found
-        compiler["inductor"]["fxgraph_cache_miss"] += made
-    assert watched.cache == cache
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(shutil.which("g++") is None, reason="torch's compiler needs one of C++")
-def test_a_first_step_is_taken_with_an_empty_cache_and_with_a_full_one(tmp_path):
-    cold, warm = compiled_first_steps(TOY, 1, tmp_path)
-    assert ("empty" in cold.name, "full" in warm.name) == (True, True)
-    assert cold.meaning.endswith("the cache was cold")
-    assert warm.meaning.endswith("the cache was warm")
-    assert min(cold.value, warm.value) > 0
-
-
-def test_a_first_step_that_fails_is_told_by_its_last_word(tmp_path):
-    with pytest.raises(whole.BenchFailed, match=r"ended with 1: RuntimeError: .*nodevice"):
-        compiled_first_steps(Subject("toy", "nodevice"), 1, tmp_path)
 
 
 @pytest.fixture
