@@ -43,7 +43,7 @@ from trainer.training.keeper import Keeper
 from trainer.training.learner import Learner
 from trainer.training.loop import Loop
 from trainer.training.optim.packages import check_optimizer
-from trainer.training.prepare import Progress, prepare
+from trainer.training.prepare import ENCODING, Progress, prepare
 from trainer.training.report import Reporter
 from trainer.training.state import Position, check_settings, load_state
 from trainer.training.wishes import Asked, Wishes, extended
@@ -195,7 +195,7 @@ class _Attempt(Progress):
     def encoded(self, done: int, total: int) -> None:
         """So many pictures are encoded. Raises Asked."""
         self._check()
-        self._report.begin("encoding the pictures")
+        self._report.begin(ENCODING)
         self._report.tell(Caching(done=done, total=total))
 
     def _resume(self, learner: Learner, config: TrainConfig) -> tuple[Position, History]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -21,9 +23,11 @@ from trainer.data.buckets import Bucket, fit
 from trainer.data.latent_cache import LatentCache
 from trainer.data.latents import LatentEncoder
 from trainer.planning.memory import Load
+from trainer.planning.plan import make_plan
+from trainer.planning.room import room_of
 from trainer.planning.stand_in import random_part
 from trainer.planning.trial import try_out
-from trainer.planning.way import Ways
+from trainer.sampling.conditioning import TOGETHER
 
 EPOCHS = 10
 """Over which encoding once is compared with encoding in every epoch."""
@@ -84,29 +88,39 @@ def _by_content(folder: Path) -> list[Path]:
     return [path.rename(path.with_stem(sha256_file(path))) for path in sorted(folder.glob("*.png"))]
 
 
-def whole_jobs(subject: Subject, base: Path, work: Path, steps: int) -> list[Figure]:
-    """A job that keeps nothing on the way, and one that keeps all the time, beside the bare steps of their models."""
+def whole_jobs(subject: Subject, work: Path, steps: int) -> Iterator[Figure]:
+    """A job that keeps nothing on the way, and one that keeps all the time, beside the bare steps of their models.
+
+    `steps` is how many each of them takes. Raises BenchFailed.
+    """
+    base = subject.base_on_disk(work / "base")
     pictures = make_pictures(work / "subject", subject.config().resolution)
     settings = {**_settings(subject), "max_steps": steps, "epochs": steps}
     quiet = run_watched(
         base, pictures, work / "jobs", str(subject.device), checkpoint_every_epochs=steps, sample_count=0, **settings
     )
+    yield from _of_a_step(quiet)
+    sample_steps = SAMPLE_STEPS[subject.device.type]
     busy = run_watched(
         base,
         pictures,
         work / "jobs",
         str(subject.device),
         checkpoint_every_epochs=5,
-        sample_count=2,
-        sample_steps=4,
+        sample_count=TOGETHER,
+        sample_steps=sample_steps,
         state_every_seconds=1.0,
         **settings,
     )
-    return [*_of_a_step(quiet, busy), *_of_keeping(busy), planned_time(subject, base, pictures, work)]
+    yield from _of_keeping(subject, busy)
+    yield _of_drawing(busy, sample_steps)
+    yield planned_time(subject, base, pictures, work)
 
 
-JOBS = 3
-"""Whole jobs whose time is held against the plan's."""
+SAMPLE_STEPS: Mapping[str, int] = MappingProxyType({"cuda": TrainConfig().sample_steps, "cpu": 4})
+"""Of the samples that are drawn: as many as a job takes by itself, where a device has the time."""
+JOBS: Mapping[str, int] = MappingProxyType({"cuda": 1, "cpu": 3})
+"""Whole jobs whose time is held against the plan's: a GPU does the next one as fast."""
 
 
 def planned_time(subject: Subject, base: Path, pictures: Path, work: Path) -> Figure:
@@ -124,24 +138,27 @@ def planned_time(subject: Subject, base: Path, pictures: Path, work: Path) -> Fi
         "precision": "auto",
     }
     config = TrainConfig(**{**settings, "preservation_weight": 0.0})
-    count = len(list(pictures.glob("*.png")))
-    named = tuple(PictureSpec(file=f"{number:064x}.png", caption="x" * 100) for number in range(count))
-    load = Load.of(named, count, config)
-    size = estimate(count, config)
+    shown = len(list(pictures.glob("*.png")))
+    named = tuple(PictureSpec(file=f"{number:064x}.png", caption="x" * 100) for number in range(shown))
+    load = Load.of(named, shown, config)
+    size = estimate(shown, config)
+    count = JOBS[subject.device.type]
 
     def planned() -> float:
-        return try_out(subject.architecture, load, subject.numbers, subject.device, Ways(), size.steps).whole(
-            load, size
+        ways = make_plan(subject.architecture, load, subject.numbers, room_of(subject.device)).ways
+        times = try_out(
+            subject.architecture, load, subject.numbers, subject.device, ways, steps=size.steps, folder=work
         )
+        return times.whole(load, size)
 
     before, ratios, jobs = planned(), list[float](), list[float]()
-    for _ in range(JOBS):
+    for _ in range(count):
         jobs.append(seconds_of_a_job(base, pictures, work / "jobs", str(subject.device), **settings))
         after = planned()
         ratios.append((before + after) / 2 / jobs[-1])
         before = after
-    told = f"median of {JOBS} jobs ({', '.join(f'{ratio:.2f}' for ratio in sorted(ratios))})"
-    meaning = f"{told} of {statistics.median(jobs):.0f} s once the base was loaded"
+    told = f"median of {count} ({', '.join(f'{ratio:.2f}' for ratio in sorted(ratios))})"
+    meaning = f"{told}; a job took {statistics.median(jobs):.0f} s once the base was loaded"
     return Figure("a job's time: planned / measured", statistics.median(ratios), "x", meaning)
 
 
@@ -150,10 +167,10 @@ def _settings(subject: Subject) -> dict[str, Any]:
     return {name: getattr(config, name) for name in ("resolution", "bucket_step", "rank", "alpha", "batch_size")}
 
 
-def _of_a_step(quiet: Times, busy: Times) -> list[Figure]:
+def _of_a_step(quiet: Times) -> list[Figure]:
     ours = statistics.median(quiet.ours)
     return [
-        Figure("first step after the claim", quiet.first_step, "s", "base loaded, pictures encoded, LoRA attached"),
+        Figure("first step after the claim", quiet.first_step, "s", _until_first_step(quiet)),
         Figure("a step of a whole job", 1e3 * ours, "ms", "median, with everything that happens between steps"),
         Figure(
             "whole job's step / bare step",
@@ -161,26 +178,36 @@ def _of_a_step(quiet: Times, busy: Times) -> list[Figure]:
             "x",
             "bare: forward and backward pass and optimizer on one batch that never changes",
         ),
+    ]
+
+
+def _until_first_step(times: Times) -> str:
+    told = f"with compiling, {times.compiler_cache} cache" if times.compiler_cache else "nothing compiled"
+    return f"base loaded (the system has it in memory), pictures encoded, LoRA attached; {told}"
+
+
+def _of_keeping(subject: Subject, busy: Times) -> list[Figure]:
+    figures = [
         Figure(
             "the same while states, files and samples are written",
             statistics.median(busy.ratios(writing=True) or [0.0]),
             "x",
             "steps in which the background was writing",
-        ),
-    ]
-
-
-def _of_keeping(busy: Times) -> list[Figure]:
-    figures = []
-    for name, what in (("state", "a resume state"), ("checkpoint", "a LoRA file"), ("samples", "posting 2 samples")):
-        if name != "samples":
-            figures.append(
-                Figure(f"{what}: steps wait", 1e3 * busy.median(name), "ms", "lending it, then the rest of its copying")
-            )
-        figures.append(
-            Figure(f"{what}: background", 1e3 * busy.median(f"_write_{name}"), "ms", "steps go on meanwhile")
         )
-    return [
-        *figures,
-        Figure("drawing 2 samples, 4 steps", busy.median("samples"), "s", "the model's own work; steps wait"),
     ]
+    posting = f"posting {TOGETHER} samples"
+    for name, what in (("state", "a resume state"), ("checkpoint", "a LoRA file"), ("samples", posting)):
+        if name != "samples":
+            waiting = "lending it, then the rest of its copying; at most: a GPU may have work left meanwhile"
+            figures.append(Figure(f"{what}: steps wait", 1e3 * busy.median(name), "ms", waiting))
+        written = "steps go on meanwhile"
+        if name == "samples" and subject.name != "toy":
+            written += "; random weights draw one colour, which takes less than a picture would"
+        figures.append(Figure(f"{what}: background", 1e3 * busy.median(f"_write_{name}"), "ms", written))
+    return figures
+
+
+def _of_drawing(busy: Times, steps: int) -> Figure:
+    """One sample of a job's, whose UNet is on the device."""
+    meaning = f"guidance {TrainConfig().sample_guidance:g}, {TOGETHER} at once, decoded by the VAE; steps wait"
+    return Figure(f"drawing a sample, {steps} steps", busy.median("samples") / TOGETHER, "s", meaning)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import platform
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from typing import Any
@@ -24,7 +24,9 @@ these turns; numbers of two sections say nothing about each other.
 *Plain loop* is diffusers' way: peft's LoRA on attention only, fp32 under autocast on a GPU, AdamW. *Ours, attention
 only* trains the same layers, so its ratio to the plain loop is of speed alone; *ours* trains kohya's set of layers (722
 of SDXL), which is more work. Recomputed blocks do not count as work, so checkpointing lowers TFLOP/s. *Share* is of the
-rate at which the same device multiplies large matrices in the same number format.
+rate at which the same device multiplies large matrices in the same number format. *First step* is from nothing on the
+device to the step's end. Where that compiled something, *cold cache* says that no kernel lay in the compiler's cache on
+disk, *warm cache* that all did; without such a word nothing was compiled, or the bench had these kernels already.
 """
 _PACKAGES = ("torch", "diffusers", "peft", "transformers", "accelerate")
 
@@ -44,6 +46,8 @@ class Report:
     flops_of_a_picture: float
     rows: list[Row]
     figures: list[Figure] = field(default_factory=list)
+    unmeasured: dict[str, str] = field(default_factory=dict)
+    """Parts of the bench that failed, and why."""
     profiles: dict[str, list[Cost]] = field(default_factory=dict)
     """By what was profiled."""
 
@@ -82,7 +86,7 @@ def section(report: Report) -> str:
             "",
             *_steps(report.rows),
             *_options(report.rows, on_gpu=not report.threads),
-            *_figures(report.figures),
+            *_figures(report.figures, report.unmeasured),
             *_profiles(report.profiles),
         ]
     ).rstrip()
@@ -115,7 +119,7 @@ def _steps(rows: Sequence[Row]) -> Iterator[str]:
         yield (
             f"| {row.name} | {row.batch} | {row.images_per_second:.3g} | {row.seconds_per_step:.3g} | {row.tflops:.3g}"
             f" | {row.share:.1%} | {_bytes(row.peak_bytes)} | {_bytes(row.planned_bytes)}"
-            f" | {row.first_step_seconds:.1f} s |"
+            f" | {row.first_step_seconds:.1f} s{f', {row.compiler_cache} cache' * bool(row.compiler_cache)} |"
         )
     yield ""
 
@@ -135,10 +139,11 @@ def _options(rows: Sequence[Row], *, on_gpu: bool) -> Iterator[str]:
         yield ""
 
 
-def _figures(figures: Sequence[Figure]) -> Iterator[str]:
-    if figures:
+def _figures(figures: Sequence[Figure], unmeasured: Mapping[str, str]) -> Iterator[str]:
+    if figures or unmeasured:
         yield from ("| beside the steps | | |", "|---|---|---|")
         yield from (f"| {one.name} | {one.value:.3g} {one.unit} | {one.meaning} |" for one in figures)
+        yield from (f"| {part} | not measured | {reason} |" for part, reason in unmeasured.items())
         yield ""
 
 

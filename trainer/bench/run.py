@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import gc
+import logging
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import groupby
@@ -14,17 +15,18 @@ import torch
 from tqdm import tqdm
 
 from trainer.bench.costs import Figure, caching, whole_jobs
+from trainer.bench.first_step import compiled_first_steps
 from trainer.bench.page import Report, versions
 from trainer.bench.profiling import Cost, largest_costs
 from trainer.bench.steps import Flops, Row, make_step, measure, runs_out
 from trainer.bench.subject import Subject
 from trainer.bench.timing import matmul_rate
-from trainer.bench.variants import ABOUT, Variant, variants
+from trainer.bench.variants import ABOUT, COMPILED, Variant, fastest, variants
 from trainer.errors import DoesNotFit, OutOfMemory
 from trainer.machine import describe
 from trainer.model.device import prepare_device, release_cached
-from trainer.toy.assets import base_folder
 
+_log = logging.getLogger(__name__)
 JOB_STEPS = 6
 """Steps of a whole job, for each timed step of a variant."""
 
@@ -43,8 +45,7 @@ def run_bench(subject: Subject, batches: Sequence[int], runs: int, command: str)
         for together in bar:
             bar.set_description(f"batch {together[0].batch}")
             rows += measure(together, subject, flops, rate, runs)
-    with _work() as work:
-        figures = [*caching(subject, work), *_of_jobs(subject, work, JOB_STEPS * runs)]
+    figures, unmeasured = _beside(subject, min(batches), JOB_STEPS * runs)
     profiles = _profiles(subject, about)
     return Report(
         model=subject.name,
@@ -57,6 +58,7 @@ def run_bench(subject: Subject, batches: Sequence[int], runs: int, command: str)
         flops_of_a_picture=flops.ours,
         rows=rows,
         figures=figures,
+        unmeasured=unmeasured,
         profiles=profiles,
     )
 
@@ -68,9 +70,29 @@ def _in_turn(planned: list[Variant], *, on_gpu: bool) -> list[list[Variant]]:
     return [list(group) for _, group in groupby(planned, key=lambda variant: variant.batch)]
 
 
-def _of_jobs(subject: Subject, work: Path, steps: int) -> list[Figure]:
-    """Whole jobs over the toy's real files; SDXL's are not at hand."""
-    return whole_jobs(subject, base_folder(), work, steps) if subject.name == "toy" else []
+def _beside(subject: Subject, batch: int, steps: int) -> tuple[list[Figure], dict[str, str]]:
+    """What a job costs beside its steps, and which part of that could not be measured, and why.
+
+    `batch` is the one a first step is taken with, `steps` those of each whole job.
+    """
+    figures, unmeasured = list[Figure](), dict[str, str]()
+    with _work() as work:
+        parts: dict[str, Callable[[], Iterable[Figure]]] = {
+            "encoding pictures": lambda: caching(subject, work),
+            "whole jobs": lambda: whole_jobs(subject, work, steps),
+        }
+        if fastest(on_gpu=subject.device.type == "cuda") == COMPILED:
+            parts["first steps"] = lambda: compiled_first_steps(subject, batch, work)
+        for part, measured in parts.items():
+            gc.collect()
+            release_cached(subject.device)
+            try:
+                for figure in measured():  # one by one: those before a failure are kept
+                    figures.append(figure)
+            except Exception as error:  # noqa: BLE001 - the steps are measured: whatever it is, they must not be lost with it
+                _log.exception("a part of the bench failed: %s", part)
+                unmeasured[part] = f"{type(error).__name__}: {error}".partition("\n")[0]
+    return figures, unmeasured
 
 
 def _profiles(subject: Subject, batch: int) -> dict[str, list[Cost]]:

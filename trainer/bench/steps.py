@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from trainer.bench.kernels import Cache, watching_cache
 from trainer.bench.plain import PlainLoop
 from trainer.bench.subject import Subject
 from trainer.bench.timing import seconds, wait_for
@@ -64,6 +65,8 @@ class Row:
     """What the plan said of it; 0 where nothing was planned."""
     first_step_seconds: float = 0.0
     """From nothing on the device to the end of the first step, compiling included."""
+    compiler_cache: Cache = ""
+    """What the compiler's cache on disk was to that."""
     failed: str = ""
     """Why there are no numbers."""
     option: str = ""
@@ -86,6 +89,7 @@ class Ready:
     step: Step
     planned_bytes: int
     first_step_seconds: float
+    compiler_cache: Cache
 
 
 def measure(together: Sequence[Variant], subject: Subject, flops: Flops, rate: float, runs: int) -> list[Row]:
@@ -100,7 +104,7 @@ def measure(together: Sequence[Variant], subject: Subject, flops: Flops, rate: f
     ready: list[Ready] = []
     for variant in together:
         try:
-            ready.append(_begin(variant, subject))
+            ready.append(begin(variant, subject))
         except (DoesNotFit, OutOfMemory, RuntimeError) as error:
             failed.append(_failed(variant, error))
     on_gpu = subject.device.type == "cuda"
@@ -140,12 +144,14 @@ def runs_out(error: Exception) -> bool:
     return isinstance(error, OutOfMemory) or is_out_of_memory(error)
 
 
-def _begin(variant: Variant, subject: Subject) -> Ready:
+def begin(variant: Variant, subject: Subject) -> Ready:
+    """The variant's first step, from nothing on the device. Raises as `make_step` does."""
     begun = time.perf_counter()
-    step, planned = make_step(variant, subject)
-    step()
-    wait_for(subject.device)
-    return Ready(variant, step, planned, time.perf_counter() - begun)
+    with watching_cache() as compiler:
+        step, planned = make_step(variant, subject)
+        step()
+        wait_for(subject.device)
+    return Ready(variant, step, planned, time.perf_counter() - begun, compiler.cache)
 
 
 def _row(ready: Ready, turns: tuple[float, ...], flops: Flops, rate: float, peak: int) -> Row:
@@ -161,6 +167,7 @@ def _row(ready: Ready, turns: tuple[float, ...], flops: Flops, rate: float, peak
         peak_bytes=peak,
         planned_bytes=ready.planned_bytes,
         first_step_seconds=ready.first_step_seconds,
+        compiler_cache=ready.compiler_cache,
         option=ready.variant.option,
         turns=turns,
     )

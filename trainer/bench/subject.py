@@ -1,14 +1,16 @@
-"""What is measured: a UNet of the toy SDXL's shape or of SDXL's own, with random weights, on one device."""
+"""What is measured: a model of the toy SDXL's shape or of SDXL's own, with random weights, on one device."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
 import torch
 
+from trainer.bench.random_base import write_base
 from trainer.contract.config import TrainConfig
 from trainer.data.dataset import TrainingSet
 from trainer.model.base import BaseModel
@@ -56,6 +58,10 @@ class Subject:
     def base(self) -> BaseModel:
         """A fresh UNet without a LoRA."""
         return random_base(self.architecture, self.numbers, self.device)
+
+    def base_on_disk(self, folder: Path) -> Path:
+        """A whole base of this shape: the toy's own, or random weights written into `folder`."""
+        return base_folder() if self.name == "toy" else write_base(folder, self.architecture, self.numbers, self.device)
 
     def pictures(self, config: TrainConfig, count: int) -> TrainingSet:
         """So many pictures, with texts of one chunk."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 BATCHES = (1, 2, 4, 5, 8)
@@ -37,9 +37,17 @@ class Variant:
         return self.is_plain or self.settings.get("targets") == "attention"
 
 
+COMPILED = "ours, compiled"
+
+
+def compiled(batch: int) -> Variant:
+    """Ours with compiled blocks."""
+    return Variant(COMPILED, batch, {"compile": "on"})
+
+
 def fastest(*, on_gpu: bool) -> str:
     """Name of ours with everything that makes a long run fast: on a CPU runs are not compiled by themselves."""
-    return "ours, compiled" if on_gpu else "ours"
+    return COMPILED if on_gpu else "ours"
 
 
 def variants(batches: Sequence[int], *, on_gpu: bool, about: int = ABOUT) -> Iterator[Variant]:
@@ -52,7 +60,7 @@ def variants(batches: Sequence[int], *, on_gpu: bool, about: int = ABOUT) -> Ite
         yield Variant("ours", batch, option="blocks not compiled" if on_gpu and batch == about else "")
         if on_gpu:
             yield Variant("ours, attention only, compiled", batch, {**attention, "compile": "on"})
-            yield Variant("ours, compiled", batch, {"compile": "on"})
+            yield compiled(batch)
         if batch == about:
             yield from _switched(batch, on_gpu=on_gpu)
             yield Variant("ours, preservation", batch, {"preservation_weight": 1.0})
@@ -64,7 +72,7 @@ def _switched(batch: int, *, on_gpu: bool) -> Iterator[Variant]:
     """Ours at its fastest with one option switched."""
     name, settings = fastest(on_gpu=on_gpu), {"compile": "on"} if on_gpu else {}
     if not on_gpu:
-        yield Variant("ours, compiled", batch, {"compile": "on"}, option="blocks compiled")
+        yield replace(compiled(batch), option="blocks compiled")
     withouts: tuple[tuple[Without, str], ...] = (
         ("fused optimizer", "optimizer not fused"),
         *((("layout", "layout left as it is"),) if on_gpu else ()),

@@ -18,16 +18,18 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
+from trainer.bench.kernels import Cache, watching_cache
 from trainer.bench.timing import wait_for
 from trainer.by_hand.make import Request, make_job
 from trainer.contract.directory import DirectoryChannel
-from trainer.contract.events import Body, Caching, Claimed, Event, Failed, Finished, Step
+from trainer.contract.events import Body, Claimed, Event, Failed, Finished, Preparing, Step
 from trainer.contract.exits import Exit
 from trainer.errors import TrainerError
 from trainer.job import run_job
 from trainer.toy.subject import PERSON, TRIGGER, subject_caption, subject_pictures
 from trainer.training.keeper import Keeper
 from trainer.training.learner import Learner
+from trainer.training.prepare import ENCODING
 
 WARM_UP = 3
 """First steps that do not count: memory is taken, caches are filled."""
@@ -52,7 +54,9 @@ class Times:
     parts: dict[str, list[float]] = field(default_factory=dict)
     """Of each method of the keeper; a state's and a file's with what the next optimizer step waits for its copy."""
     first_step: float = 0.0
-    """From the claim to the report of the first step."""
+    """From the claim to the report of the first step …"""
+    compiler_cache: Cache = ""
+    """… and what the compiler's cache on disk was to the job."""
 
     def ratios(self, *, writing: bool | None = None) -> list[float]:
         """Ours / bare of each step that counts, or of those with or without writing."""
@@ -76,16 +80,18 @@ def make_pictures(folder: Path, size: int) -> Path:
 def run_watched(base: Path, pictures: Path, work: Path, device: str, **settings: Any) -> Times:
     """Train one job of these pictures, and time it. Raises BenchFailed."""
     times = Times()
-    with _watching(times):
+    with _watching(times), watching_cache() as compiler:
         told = run_one(base, pictures, work, device, **settings)
     times.first_step = _at(told, Step) - _at(told, Claimed)
+    times.compiler_cache = compiler.cache
     return times
 
 
 def seconds_of_a_job(base: Path, pictures: Path, work: Path, device: str, **settings: Any) -> float:
     """How long a job takes once its base is loaded. Raises BenchFailed."""
     told = run_one(base, pictures, work, device, **settings)
-    return _at(told, Finished) - _at(told, Caching)
+    is_loaded = next(event.at for event in told if event.body == Preparing(doing=ENCODING))
+    return _at(told, Finished) - is_loaded
 
 
 def run_one(base: Path, pictures: Path, work: Path, device: str, **settings: Any) -> list[Event]:
@@ -133,12 +139,13 @@ def _watching(times: Times) -> Iterator[None]:
 
 
 def _timed(method: Callable[..., Any], times: Times, name: str) -> Callable[..., Any]:
-    def call(*arguments: Any, **keywords: Any) -> Any:
-        begun = time.perf_counter()
+    def call(keeper: Keeper, *arguments: Any, **keywords: Any) -> Any:
+        asked, begun = keeper._asked_step, time.perf_counter()
         try:
-            return method(*arguments, **keywords)
+            return method(keeper, *arguments, **keywords)
         finally:
-            times.parts.setdefault(name, []).append(time.perf_counter() - begun)
+            if name != "state" or keeper._asked_step != asked:  # one that is there already is not kept again
+                times.parts.setdefault(name, []).append(time.perf_counter() - begun)
 
     return call
 
@@ -196,19 +203,22 @@ class _WatchedStep:
 
 
 def _bare_step(learner: Learner, first: Callable[[], None]) -> Callable[[], None]:
-    """Forward pass, backward pass and optimizer over the batch of the job's first step: the least a step can be."""
+    """Forward and backward passes and optimizer over the batch of the job's first step: the least a step can be.
+
+    There are several passes where the job's plan cuts a batch up.
+    """
     shown: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
     hook = learner.unet.register_forward_pre_hook(lambda _, *call: shown.append(call), with_kwargs=True)
     first()
     hook.remove()
-    arguments, keywords = shown[0]
-    noise = torch.randn_like(arguments[0], dtype=torch.float32)
+    noises = [torch.randn_like(arguments[0], dtype=torch.float32) for arguments, _ in shown]
     weights = list(learner.weights.values())
     optimizer = torch.optim.AdamW(weights, lr=1e-12, fused=True)
 
     def step() -> None:
-        answer: Tensor = learner.unet(*arguments, **keywords)[0]
-        (answer.float() - noise).square().mean().backward()  # type: ignore[no-untyped-call]
+        for (arguments, keywords), noise in zip(shown, noises, strict=True):
+            answer: Tensor = learner.unet(*arguments, **keywords)[0]
+            (answer.float() - noise).square().mean().backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 

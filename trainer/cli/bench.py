@@ -33,7 +33,7 @@ def command(args: argparse.Namespace, say: Callable[[str], None]) -> Exit:
     say(section(report))
     for file in filter(None, (args.json, args.page)):
         say(f"Written to {file}")
-    return Exit.FINISHED
+    return Exit.FAILED if report.unmeasured else Exit.FINISHED
 
 
 def _as_typed(args: argparse.Namespace) -> str:

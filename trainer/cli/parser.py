@@ -146,7 +146,10 @@ def _add_plan(commands: _Commands, common: argparse.ArgumentParser) -> None:
     )
     plan.add_argument("--memory", metavar="SIZE", help="plan for an empty card of that size, such as 12GB")
     plan.add_argument(
-        "--no-trial", dest="trial", action="store_false", help="do not try out a few steps to tell the time"
+        "--no-trial",
+        dest="trial",
+        action="store_false",
+        help="do not try out steps, samples and files to tell the time",
     )
     plan.add_argument("--json", action="store_true", help="print the plan as JSON")
     _add_device(plan)
@@ -164,7 +167,8 @@ def _add_bench(commands: _Commands, common: argparse.ArgumentParser) -> None:
     bench.add_argument(
         "--model",
         choices=("toy", "sdxl"),
-        help="shape of the UNet: the toy's or SDXL's own, with random weights (default: sdxl on a GPU, toy on a CPU)",
+        help="shape of the model: the toy's, or SDXL's own with random weights, which takes 7 GB in TMPDIR for a while "
+        "(default: sdxl on a GPU, toy on a CPU)",
     )
     bench.add_argument(
         "--batch", type=_positive, nargs="+", default=list(BATCHES), metavar="N", help="batch sizes (1 2 4 5 8)"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import gettempdir
 from typing import TYPE_CHECKING
 
 from trainer.by_hand.gather import caption_beside, find
@@ -24,7 +26,7 @@ from trainer.contract.spec import PictureSpec
 
 if TYPE_CHECKING:
     from trainer.planning.plan import Plan
-    from trainer.planning.trial import Times
+    from trainer.planning.times import Times
 
 _CAPTION = "x" * 200
 """Stands for the captions where there are none yet: one of 200 letters."""
@@ -33,7 +35,9 @@ _NAMES = "x" * 30
 
 
 def command(args: argparse.Namespace, say: Callable[[str], None]) -> Exit:
-    """Plan, and say the plan; nothing is written. Raises DoesNotFit, and what a wrong job or base raises."""
+    """Plan, and say the plan; what a trial writes is deleted again. Raises DoesNotFit, and what a wrong job or base
+    raises.
+    """
     if not args.verbose:
         hush_libraries()
     from trainer.planning.report import facts, lines  # imports torch
@@ -110,5 +114,9 @@ def _planned(args: argparse.Namespace, asked: _Asked) -> tuple[Plan, Times | Non
     numbers = pick_numbers(config.precision, device)
     plan = make_plan(base, load, numbers, room_of(device, processes))
     check_disk(plan.disk(asked.per_epoch), shutil.disk_usage(asked.folder).free)
+    if not args.trial:
+        return plan, None
+    # Where this user may not write, the system's own folder for such files stands in for the job's.
+    folder = asked.folder if os.access(asked.folder, os.W_OK) else Path(gettempdir())
     steps = estimate(asked.per_epoch, config).steps
-    return plan, try_out(base, load, numbers, device, plan.ways, steps) if args.trial else None
+    return plan, try_out(base, load, numbers, device, plan.ways, steps=steps, folder=folder)

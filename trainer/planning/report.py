@@ -8,7 +8,7 @@ from typing import Any
 from trainer.contract.estimates import estimate
 from trainer.planning.plan import Plan
 from trainer.planning.room import gigabytes
-from trainer.planning.trial import Times
+from trainer.planning.times import Times
 
 CELLS = 10
 """Of a bar: it fits on a phone beside its name and size."""
@@ -71,9 +71,10 @@ def lines(found: dict[str, Any]) -> list[str]:
         f"{found['flops'] / 1e15:.3g} PFLOP in all{each}"
     )
     if found["times"] is not None:
+        beside = ", and what the processes wait for each other" if each else ""
         told.append(
-            f"Time: {found['times']['step']:.2f} s a step, {duration(found['seconds'])} for all with pictures and "
-            f"samples; loading the base comes on top{', and what the processes wait for each other' if each else ''}"
+            f"Time: {found['times']['step']:.2f} s a step, {duration(found['seconds'])} for all with pictures, texts, "
+            f"samples and files; loading the base comes on top{beside}"
         )
     disk = found["disk"]
     told.append(

@@ -5,13 +5,16 @@ Speed and memory do not depend on what numbers say, so a card can be tried out b
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from trainer.contract.config import TrainConfig
+from trainer.contract.durable import sha256_file
 from trainer.contract.limits import LATENT_FACTOR
 from trainer.data.buckets import Bucket, fit
 from trainer.data.dataset import Encoded, TrainingSet, View
@@ -50,7 +53,22 @@ def random_part(base: Architecture, part: str, dtype: torch.dtype, device: torch
     for tensor in (*model.parameters(), *model.buffers()):
         if tensor.is_floating_point():
             tensor.data.normal_(std=0.02)
+        else:  # a text encoder's table of places, its only buffer
+            tensor.copy_(torch.arange(tensor.shape[-1], device=device).expand_as(tensor))
     return model
+
+
+def random_reader(base: Architecture, numbers: Numbers, device: torch.device) -> Callable[[int], None]:
+    """Both text encoders, which read so many texts of one chunk together. Making tokens of them is left out."""
+    encoders = [random_part(base, part, numbers.base, device) for part in ("text_encoder", "text_encoder_2")]
+
+    @torch.no_grad()
+    def read(texts: int) -> None:
+        tokens = torch.zeros(texts, TEXT_LENGTH, dtype=torch.long, device=device)
+        for encoder in encoders:
+            encoder(tokens, output_hidden_states=True)
+
+    return read
 
 
 def random_set(
@@ -62,6 +80,16 @@ def random_set(
     view = View(fit(side, side, Bucket(side, side)), latent)
     encoded = [Encoded(caption=f"{_TRIGGER}, {number}", views=(view, view)) for number in range(pictures)]
     return TrainingSet(encoded, _Texts(base, chunks, numbers, device), VAE_SCALE, config, KeptCaptions(_TRIGGER))
+
+
+def random_picture(folder: Path, side: int) -> Path:
+    """A square picture as a PNG file, named by its sha256: blurred spots of 8 pixels, for noise would be harder to
+    compress than a photograph, and one colour far easier.
+    """
+    spots = Image.effect_noise((side // LATENT_FACTOR, side // LATENT_FACTOR), 64)
+    path = folder / "picture.png"
+    spots.resize((side, side), Image.Resampling.BICUBIC).convert("RGB").save(path)
+    return path.rename(path.with_stem(sha256_file(path)))
 
 
 class _Texts:

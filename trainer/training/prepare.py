@@ -29,6 +29,8 @@ from trainer.training.lifeline import LOADING
 from trainer.training.objective.diffusion import as_configured
 from trainer.training.tuning import kinds_of, tune
 
+ENCODING = "encoding the pictures"
+"""What the preparation is at once the base is loaded."""
 _CPU = torch.device("cpu")
 
 
@@ -78,7 +80,7 @@ def prepare(
     with device_errors(config.batch_size):
         progress.doing(LOADING)
         base = as_configured(load_base(spec.base, device=_CPU, dtype=numbers.base, vae=spec.vae), config)
-        progress.doing("encoding the pictures")
+        progress.doing(ENCODING)
         for encoders in (base.vae, base.text_encoder, base.text_encoder_2):
             encoders.to(device)
         encoder = LatentEncoder(base.vae, config.vae_precision, LatentCache(cache) if cache else None)
