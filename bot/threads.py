@@ -14,7 +14,7 @@ from bot.errors import Refused
 from bot.poster import mapped
 from bot.services.datasets import Datasets
 from bot.services.outbox import CLOCK_SLACK_SECONDS
-from bot.store.cards import add_batch_cards, add_card, mark_dirty, move_cards
+from bot.store.cards import add_batch_cards, add_card, add_report_card, mark_dirty, move_cards
 from bot.store.database import Store
 from bot.store.jobs import move_jobs
 from bot.store.outbox import move_posts
@@ -58,6 +58,7 @@ class Threads:
         async with self._store.transaction() as tx:
             await add_card(tx, "dataset", dataset_id, thread.id)
             await add_batch_cards(tx, dataset_id, thread.id)
+            await add_report_card(tx, dataset_id, thread.id)
             await mark_dirty(tx, "dataset", dataset_id, urgent=True)
         self._wake_cards()
         return await self._datasets.get(dataset_id)

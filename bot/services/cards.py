@@ -12,7 +12,7 @@ from bot.services.flights import Flights
 from bot.services.messages import Drawer, Drawing, Poster
 from bot.services.outbox import CLOCK_SLACK_SECONDS, LONGEST_WAIT_SECONDS
 from bot.store.cards import card_drawn, card_posted, card_posting, card_refused, dirty_cards, forget_card, get_card
-from bot.store.database import Store
+from bot.store.database import Connection, Store
 from bot.store.datasets import thread_goes
 from bot.store.rows import Card, CardKind
 
@@ -89,8 +89,8 @@ class CardEditor:
 
     async def _refused(self, card: Card, error: PostRefused) -> None:
         async with self._store.transaction() as tx:
-            if await get_card(tx, card.kind, card.ref) is None or await thread_goes(tx, card.channel_id):
-                return  # deleted while it was being drawn: the thread goes before the rows do
+            if not await _is_wanted(tx, card):
+                return
             await card_refused(tx, card, str(error))
         log.error("card %s %s is left as it is: %s", card.kind, card.ref, error)
 
@@ -115,14 +115,18 @@ class CardEditor:
         if message_id is None:
             began = card.posting_at or self._clock()
             async with self._store.transaction() as tx:
+                if not await _is_wanted(tx, card):
+                    return
                 await card_posting(tx, card, began)
             message_id = await self._poster.show(card.channel_id, drawing, _nonce(card, began))
         else:
             await self._poster.edit(card.channel_id, message_id, drawing)
         async with self._store.transaction() as tx:
-            await card_posted(tx, card.kind, card.ref, message_id, self._clock())
-        if card.message_id is not None:
-            await self._remove(card, card.message_id)
+            if wanted := await _is_wanted(tx, card):
+                await card_posted(tx, card.kind, card.ref, message_id, self._clock())
+        old = card.message_id if wanted else message_id
+        if old is not None:
+            await self._remove(card, old)
 
     async def _find(self, card: Card, drawing: Drawing, began: float) -> int | None:
         found = await self._poster.find(card.channel_id, drawing.marker, began - CLOCK_SLACK_SECONDS)
@@ -133,6 +137,16 @@ class CardEditor:
             await self._poster.delete(card.channel_id, message_id)
         except PostError as error:  # the new card is there; an old one left behind only looks old
             log.info("the old card %s %s stays: %s", card.kind, card.ref, error)
+
+
+async def _is_wanted(tx: Connection, card: Card) -> bool:
+    """Whether the card still belongs where it was when its drawing began.
+
+    Meanwhile its dataset may have been deleted (the thread, or the bot's messages in it, go before the rows do), or its
+    thread, and it has moved to another.
+    """
+    now = await get_card(tx, card.kind, card.ref)
+    return now is not None and now.channel_id == card.channel_id and not await thread_goes(tx, card.channel_id)
 
 
 def _key(card: Card) -> tuple[str, str]:

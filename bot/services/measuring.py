@@ -11,6 +11,7 @@ from bot.services.files import FileStore
 from bot.store import quality as rows
 from bot.store.cards import add_card, get_card, mark_batches_dirty, mark_dirty, move_to_end
 from bot.store.database import Connection, Store
+from bot.store.datasets import dataset_by_id
 from bot.store.pictures import batch_places, pictures_of_dataset
 from bot.store.rows import Dataset
 from bot.vision.measuring.measurer import Measurer
@@ -79,12 +80,16 @@ class Measuring:
             async with self._store.transaction() as tx:
                 await rows.write_compared(tx, dataset.id, new, pairs)
                 if new[-1] == waiting[-1]:  # in one transaction with the last: after a crash nobody would compare again
-                    await self._want_card(tx, dataset)
+                    await self._want_card(tx, dataset.id)
                     await mark_batches_dirty(tx, dataset.id)  # their pagers know which pictures are red
 
-    async def _want_card(self, tx: Connection, dataset: Dataset) -> None:
-        """Show the report: edited in place, or moved down when batches were posted below it."""
-        if dataset.thread_id is None:
+    async def _want_card(self, tx: Connection, dataset_id: int) -> None:
+        """Show the report: edited in place, or moved down when batches were posted below it.
+
+        A dataset whose thread is still being made gets it with the thread (see `add_report_card`).
+        """
+        dataset = await dataset_by_id(tx, dataset_id)
+        if dataset is None or dataset.thread_id is None:
             return
         await add_card(tx, "report", dataset.id, dataset.thread_id)
         card = await get_card(tx, "report", dataset.id)

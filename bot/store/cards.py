@@ -32,6 +32,16 @@ async def add_batch_cards(tx: Connection, dataset_id: int, channel_id: int) -> N
     )
 
 
+async def add_report_card(tx: Connection, dataset_id: int, channel_id: int) -> None:
+    """Want the report on pictures that are compared already: those of a copy are, before its thread is made."""
+    await tx.execute(
+        "INSERT INTO card (kind, ref, channel_id) SELECT 'report', ?1, ?2"
+        " WHERE EXISTS (SELECT 1 FROM picture WHERE dataset_id = ?3 AND compared = 1)"
+        " ON CONFLICT (kind, ref) DO NOTHING",
+        (str(dataset_id), channel_id, dataset_id),
+    )
+
+
 async def mark_dirty(tx: Connection, kind: CardKind, ref: str | int, *, urgent: bool = False) -> None:
     """What the card shows has changed; `urgent` shows it without waiting for the edit interval."""
     await tx.execute(

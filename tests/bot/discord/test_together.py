@@ -9,6 +9,7 @@ from PIL import Image
 
 from bot.demo.harness import free, until
 from bot.rules.bulk.captions import tag_code
+from bot.threads import _create
 from tests.bot.conftest import encoded
 from tests.bot.discord.lab import all_text, buttons, custom_ids
 from tests.bot.discord.test_check import report_of, textured
@@ -127,6 +128,18 @@ async def test_a_copy_is_checked_anew_and_writes_captions_alike(lab, thread):
     found = await lab.rows("SELECT tag_options, square FROM dataset")
     assert found[0] == found[1]
     assert "smile" in found[1]["tag_options"]
+
+
+async def test_a_copy_that_is_compared_before_its_thread_is_made_gets_its_report_with_it(lab, thread, monkeypatch):
+    async def late(dataset, channel):
+        await measured(lab)
+        return await _create(dataset, channel)
+
+    monkeypatch.setattr("bot.threads._create", late)
+    question = await lab.answer(await lab.slash(lab.alice, thread, "dataset copy"))
+    await lab.press(lab.alice, question.message, "copy-yes")
+    copy = (await until(lambda: lab.lobby.threads[1:], "the copy's thread"))[0]
+    assert "small" in all_text(await lab.card(copy, "report-crop")).lower()
 
 
 async def test_merged_pictures_are_compared_with_those_there_and_an_older_edit_leaves_them(lab, thread):

@@ -230,6 +230,19 @@ async def test_a_crash_after_the_comparison_loses_no_report(store, dataset, meas
     assert await rows(store, "SELECT dirty > 0 FROM card WHERE kind = 'report'") == [(1,)]
 
 
+async def test_a_thread_that_is_made_during_the_comparison_gets_the_report(store, measuring, measurer, batch):
+    compare = measurer.compare
+
+    async def slowly(new, old):
+        async with store.transaction() as tx:
+            await tx.execute("UPDATE dataset SET thread_id = 77")
+        return await compare(new, old)
+
+    measurer.compare = slowly
+    await measuring.measure_all()
+    assert await rows(store, "SELECT channel_id, dirty > 0 FROM card WHERE kind = 'report'") == [(77, 1)]
+
+
 async def test_after_some_days_dropped_pictures_are_gone_for_good(
     store, files, config, measuring, measurer, quality, batch
 ):
