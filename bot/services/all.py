@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import discord
@@ -56,11 +56,12 @@ from bot.vision.measuring.measurer import Measurer
 from bot.vision.sheets.painter import Painter
 from bot.vision.tagging.tagger import Tagger
 from bot.vision.zips.unzip import Unzipper
+from bot.web.drops import Drops
 from bot.web.edits import ManyAtOnce
 from bot.web.guard import Guard
 from bot.web.limits import Limits
 from bot.web.links import Links
-from bot.web.pages import Pages
+from bot.web.pages import Pages, Routes
 from bot.web.passes import Passes
 from bot.web.server import Download, WebServer
 from bot.web.signing import Signer, load_secret
@@ -247,7 +248,7 @@ def _build(store: Store, config: Config, client: discord.Client, clock: Clock, p
     posts = Posts(store, intake, _unpack(intake, config), wake_new, drawing.wake)
     desk = Desk(store, intake, captions, checks.quality, posts, config.intake, wake_new, drawing.wake)
     bulk = Bulk.build(store, pictures, tagger, config.tagger, clock)
-    many = ManyAtOnce(bulk, checks.quality, drawing.wake, measuring.wake)
+    parts = (ManyAtOnce(bulk, drawing.wake), Drops(checks.quality, drawing.wake, measuring.wake))
     return Services(
         store=store,
         config=config,
@@ -268,7 +269,7 @@ def _build(store: Store, config: Config, client: discord.Client, clock: Clock, p
         cards=cards,
         links=site.links,
         passes=site.passes,
-        pages=_pages(desk, many, pictures, site.passes, config),
+        pages=_pages(desk, parts, pictures, site.passes, config),
         web=site.web,
         upkeep=_build_upkeep(store, config, pictures, jobs, clock),
         loops=(*_loops(config, jobs, outbox, datasets, threads), captioning, measuring, drawing),
@@ -298,9 +299,9 @@ def _both(one: Callable[[], None], other: Callable[[], None]) -> Callable[[], No
     return wake
 
 
-def _pages(desk: Desk, many: ManyAtOnce, pictures: FileStore, passes: Passes, config: Config) -> Pages:
+def _pages(desk: Desk, parts: Sequence[Routes], pictures: FileStore, passes: Passes, config: Config) -> Pages:
     limits = Limits()
-    return Pages(desk, many, pictures, Guard(passes, limits), limits, config.paths.data)
+    return Pages(desk, parts, pictures, Guard(passes, limits), limits, config.paths.data)
 
 
 def _unpack(intake: Intake, config: Config) -> Unpack:

@@ -1,12 +1,10 @@
-"""What a page changes in many pictures at once: tags everywhere, red pictures, and both taken back.
+"""What a page changes in many captions at once, and takes back.
 
     POST /u/api/edits               {"do": …}: what it would change, offered; nothing is changed yet
     POST /u/api/edits/{id}/apply    does it; 409 with what it would change now when captions moved meanwhile
     POST /u/api/edits/{id}/undo
     GET  /u/api/edits               what was done, the latest first
     GET  /u/api/captions?form=text  all captions as a file; also form=zip
-    POST /u/api/red                 {"digest"}: drops the red pictures the member saw
-    POST /u/api/red/undo            {"drop"} brings those back, if nothing was dropped since; without, the last
 
 These are the services of the cards in Discord, so an edit offered there can be applied here and the other way round.
 """
@@ -24,8 +22,6 @@ from bot.rules.bulk.operations import AddTags, Dedupe, MoveTag, Operation, Remov
 from bot.rules.caption import MAX_CAPTION
 from bot.services.bulk.all import Bulk
 from bot.services.bulk.edits import Offer
-from bot.services.quality import Quality
-from bot.services.retention import UNDO_DAYS
 from bot.web.answers import HEADERS, json_answer, json_of, not_understood
 from bot.web.guard import Guard
 from bot.web.passes import Pass
@@ -35,16 +31,12 @@ PAST_SHOWN = 20
 
 
 class ManyAtOnce:
-    """The routes of bulk edits and of red pictures."""
+    """The routes of bulk edits and of files of captions."""
 
-    def __init__(
-        self, bulk: Bulk, quality: Quality, wake_cards: Callable[[], None], wake_quality: Callable[[], None]
-    ) -> None:
+    def __init__(self, bulk: Bulk, wake_cards: Callable[[], None]) -> None:
         self._edits = bulk.edits
         self._files = bulk.files
-        self._quality = quality
         self._wake_cards = wake_cards
-        self._wake_quality = wake_quality
 
     def add_to(self, router: web.UrlDispatcher, guard: Guard) -> None:
         """Register the routes."""
@@ -53,8 +45,6 @@ class ManyAtOnce:
         router.add_post("/u/api/edits/{id:[0-9]{1,18}}/apply", guard(self._apply))
         router.add_post("/u/api/edits/{id:[0-9]{1,18}}/undo", guard(self._undo))
         router.add_get("/u/api/captions", guard(self._export))
-        router.add_post("/u/api/red", guard(self._drop))
-        router.add_post("/u/api/red/undo", guard(self._bring_back))
 
     async def _history(self, request: web.Request, made: Pass) -> web.StreamResponse:
         past, total = await self._edits.history(made.dataset_id, made.user_id, PAST_SHOWN)
@@ -91,24 +81,6 @@ class ManyAtOnce:
         file = await self._files.export(made.dataset_id, made.user_id, "zip" if form == "zip" else "text")
         headers = {**HEADERS, "Content-Disposition": f'attachment; filename="{file.name}"'}
         return web.Response(body=file.data, content_type="application/octet-stream", headers=headers)
-
-    async def _drop(self, request: web.Request, made: Pass) -> web.StreamResponse:
-        match await json_of(request):
-            case {"digest": str(digest)}:
-                drop = await self._quality.drop_red(made.dataset_id, made.user_id, digest)
-                self._wake_cards()
-                return json_answer(200, {"dropped": drop.pictures, "drop": drop.number, "days": UNDO_DAYS})
-        return not_understood()
-
-    async def _bring_back(self, request: web.Request, made: Pass) -> web.StreamResponse:
-        match await json_of(request):
-            case {"drop": int(drop)}:
-                back, again = await self._quality.undo(made.dataset_id, made.user_id, drop)
-            case _:
-                back, again = await self._quality.undo(made.dataset_id, made.user_id)
-        self._wake_quality()
-        self._wake_cards()
-        return json_answer(200, {"back": back, "again": again})
 
 
 def _operation_of(body: Any) -> Operation | None:

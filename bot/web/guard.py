@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from bot.errors import LoreleiError
-from bot.web.answers import error_answer, refused
+from bot.web.answers import NotUnderstood, error_answer, not_understood, refused
 from bot.web.limits import Limits, TooMany
 from bot.web.passes import Pass, Passes
 
@@ -41,6 +41,8 @@ class Guard:
                 return await handler(request, made)
             except TooMany:
                 return error_answer(429, "That is a little much at once; the page goes on by itself.", RETRY_AFTER)
+            except NotUnderstood:
+                return not_understood()
             except LoreleiError as error:
                 return refused(error)
 

@@ -1,8 +1,11 @@
-// A dataset's page: joins the hand-over (upload.js), the sheet (sheet.js) and bulk edits (many.js) to the bot's
-// interface under api/. The pass comes in the address's fragment, which browsers send to nobody, and goes out in a
+// A dataset's page: joins the hand-over (upload.js), the sheet (sheet.js), bulk edits (many.js), drops (drops.js) and
+// files of captions (files.js) to the bot's interface under api/. The pass comes in the address's fragment, which browsers send to nobody, and goes out in a
 // header.
 
+import { Dialog } from "./dialog.js";
 import { byId, count, node } from "./dom.js";
+import { Drops } from "./drops.js";
+import { Files } from "./files.js";
 import { Many } from "./many.js";
 import { Pace } from "./pace.js";
 import { Sheet } from "./sheet.js";
@@ -44,8 +47,11 @@ class Page {
     this.api = new Api(pass);
     this.pace = new Pace(() => this.look());
     const changed = () => this.pace.now();
-    this.many = new Many(this.api, changed);
-    this.sheet = new Sheet(this.api, this.many, changed);
+    const dialog = new Dialog(this.api, changed);
+    this.many = new Many(dialog);
+    this.drops = new Drops(dialog);
+    this.files = new Files(this.api, dialog);
+    this.sheet = new Sheet(this.api, this.many, this.drops, changed);
     this.uploads = new Uploads(this.api.headers, {
       known: (sha256) => this.sheet.has(sha256),
       added: (pictures) => this.added(pictures),
@@ -107,8 +113,8 @@ class Page {
     });
     for (const sentence of report.advice) lines.push(node("li", "", sentence));
     const buttons = [];
-    if (this.dataset.open && report.red) buttons.push(this.many.dropButton(report));
-    if (this.dataset.open && report.dropped) buttons.push(this.many.backButton(report));
+    if (this.dataset.open && report.red) buttons.push(this.drops.dropButton(report));
+    if (this.dataset.open && report.dropped) buttons.push(this.drops.backButton(report));
     byId("report-lines").replaceChildren(...lines);
     byId("report-buttons").replaceChildren(...buttons);
     byId("report-good").hidden = lines.length > 0;

@@ -164,8 +164,9 @@ export class PictureCard {
 
   askRemoval() {
     const yes = button("Remove", () => this.remove(), "small danger");
+    const good = button("For good", () => this.removeForGood(), "small");
     const no = button("Keep", () => { this.more.replaceChildren(); this.act.querySelector("button")?.focus(); }, "small");
-    this.ask("Remove this picture and its caption for good?", "", yes, no);
+    this.ask("Remove this picture and its caption? Undo brings them back. For good keeps nothing of them.", "", yes, good, no);
     no.focus();
   }
 
@@ -179,12 +180,28 @@ export class PictureCard {
   }
 
   async remove() {
+    const { id: picture, name } = this.picture;
+    const answer = await this.take("POST", "api/drop", { pictures: [picture] });
+    if (answer) this.sheet.drops.gone(`${name} is removed and`, answer.value.days, { picture });
+  }
+
+  removeForGood() {
+    return this.take("DELETE", `api/picture/${this.picture.id}`);
+  }
+
+  // Have the bot remove it; its answer, none where it did not or somebody else had.
+  async take(method, path, body) {
+    let answer = null;
     try {
-      await this.sheet.api.json("DELETE", `api/picture/${this.picture.id}`);
+      answer = await this.sheet.api.json(method, path, body);
     } catch (error) {
-      if (error.status !== 404) return this.say(sentenceOf(error), "bad");
+      if (error.status !== 404) {
+        this.say(sentenceOf(error), "bad");
+        return null;
+      }
     }
-    return this.sheet.removed(this);
+    this.sheet.removed(this);
+    return answer;
   }
 
   async loadThumb() {

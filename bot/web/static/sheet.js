@@ -13,9 +13,10 @@ const FILTERS = {
 };
 
 export class Sheet {
-  constructor(api, many, changed) {
+  constructor(api, many, drops, changed) {
     this.api = api;
     this.many = many;
+    this.drops = drops;
     this.changed = changed; // have the page look for news
     this.look = new Look(api, () => [...this.cards.values()].filter((card) => !card.element.hidden));
     this.cards = new Map();
@@ -200,6 +201,6 @@ export class Sheet {
         button("Remove everywhere", () => this.many.offer({ do: "remove", tag }), "small danger"),
       ];
     }
-    return this.kind === "red" ? [this.many.dropButton(this.dataset.report)] : [];
+    return this.kind === "red" ? [this.drops.dropButton(this.dataset.report)] : [];
   }
 }

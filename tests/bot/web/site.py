@@ -21,6 +21,7 @@ from bot.services.unpack import Unpack
 from bot.store.database import Store
 from bot.vision.sheets.painter import Painter
 from bot.vision.zips.unzip import Unzipper
+from bot.web.drops import Drops
 from bot.web.edits import ManyAtOnce
 from bot.web.guard import Guard
 from bot.web.limits import Limits
@@ -73,6 +74,11 @@ class Site:
         return (await self.ask("GET", "api/dataset", user))[1]["pictures"]
 
 
+async def captions_of(site):
+    """What members wrote behind the prefix."""
+    return [each["caption"].removeprefix("lisaxl, woman, ") for each in await site.pictures()]
+
+
 def nothing() -> None:
     """Wakes nobody."""
 
@@ -88,11 +94,12 @@ async def site_of(
         store, intake, Unpack(intake, Unzipper(config.intake.max_file_bytes), config.intake), nothing, nothing
     )
     desk = Desk(store, intake, captions, quality, posts, config.intake, nothing, nothing)
-    many = ManyAtOnce(Bulk.build(store, files, ScriptedTagger(), config.tagger, clock), quality, nothing, nothing)
+    bulk = Bulk.build(store, files, ScriptedTagger(), config.tagger, clock)
+    parts = (ManyAtOnce(bulk, nothing), Drops(quality, nothing, nothing))
     server = WebServer(WebConfig(port=0), None)
     signer = Signer(SECRET, server.base_url, clock)
     passes, limits = Passes(signer, 12.0), Limits(clock)
-    pages = Pages(desk, many, files, Guard(passes, limits), limits, config.paths.data)
+    pages = Pages(desk, parts, files, Guard(passes, limits), limits, config.paths.data)
     await server.start(Links(Signer(SECRET, server.base_url), 1.0), pages)
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
         yield Site(session, server, passes, limits, clock)

@@ -1,4 +1,4 @@
-"""What the page changes in many pictures at once: seen before, refused to strangers, taken back."""
+"""What the page changes in many captions at once: seen before, refused to strangers, taken back."""
 
 import contextlib
 import io
@@ -6,27 +6,12 @@ import zipfile
 
 import pytest
 
-from bot.store.quality import write_measures
 from bot.web.limits import REQUESTS_PER_MINUTE, TooMany
 from tests.bot.conftest import make_picture
-from tests.bot.rules.test_quality import measures
 from tests.bot.services.conftest import OTHER, OWNER, incoming, rows
-from tests.bot.web.site import HELPER
+from tests.bot.web.site import HELPER, captions_of
 
 SMILE = {"do": "remove", "tag": "smile"}
-
-
-@pytest.fixture
-async def shown(site):
-    """Three pictures whose captions a member wrote."""
-    for seed, words in enumerate(("smile, red hat", "Smile, blue sky", "blue sky")):
-        picture = (await site.put(make_picture(seed=seed)))[1]["pictures"][0]
-        await site.edit(picture, words)
-    return await site.pictures()
-
-
-async def captions_of(site):
-    return [each["caption"].removeprefix("lisaxl, woman, ") for each in await site.pictures()]
 
 
 async def foreign_edit(site, datasets, asked, intake, store):
@@ -115,6 +100,7 @@ async def test_strangers_and_one_taken_out_change_nothing(site, shown, sharing, 
             ("api/edits", SMILE),
             (f"api/edits/{offer['id']}/apply", None),
             ("api/red", {"digest": "x"}),
+            ("api/drop", {"pictures": [shown[0]["id"]]}),
         ):
             assert (await site.post(path, body, user))[0] == 403, path
         assert (await site.ask("GET", "api/edits", user))[0] == 403
@@ -133,7 +119,12 @@ async def test_a_dataset_put_away_is_not_changed(site, shown, store):
     _, offer = await site.post("api/edits", SMILE)
     async with store.transaction() as tx:
         await tx.execute("UPDATE dataset SET archived_at = 1")
-    for path, body in (("api/edits", SMILE), (f"api/edits/{offer['id']}/apply", None), ("api/red/undo", None)):
+    for path, body in (
+        ("api/edits", SMILE),
+        (f"api/edits/{offer['id']}/apply", None),
+        ("api/drop", {"pictures": [1]}),
+        ("api/drop/undo", {}),
+    ):
         status, said = await site.post(path, body)
         assert (status, "put away" in said["error"]) == (409, True), path
 
@@ -162,48 +153,6 @@ async def test_captions_as_files(site, shown):
     _, body = await site.ask("GET", "api/captions?form=zip")
     assert len(zipfile.ZipFile(io.BytesIO(body)).namelist()) == 3
     assert (await site.ask("GET", "api/captions?form=exe"))[0] == 400
-
-
-# --- red pictures ---------------------------------------------------------------------------------------------------
-@pytest.fixture
-async def red(site, shown, store):
-    """The first picture is blurred beyond use, the others are good; the report."""
-    async with store.transaction() as tx:
-        await tx.execute("UPDATE picture SET width = 1200, height = 1500, compared = 1")
-        for place, (file,) in enumerate(await rows_in(tx, "SELECT file FROM picture ORDER BY id")):
-            await write_measures(tx, file, measures(sharpness=2.0) if place == 0 else measures())
-    return (await site.ask("GET", "api/dataset"))[1]["report"]
-
-
-async def rows_in(tx, query):
-    return [tuple(row) for row in await tx.execute_fetchall(query)]
-
-
-async def test_red_pictures_are_dropped_and_brought_back(site, red, shown):
-    assert (red["red"], red["dropped"], red["measuring"]) == (1, 0, 0)
-    assert red["groups"][0]["level"] == "red"
-    status, said = await site.post("api/red", {"digest": red["digest"]})
-    assert (status, said["dropped"], said["days"]) == (200, 1, 7)
-    now = (await site.ask("GET", "api/dataset"))[1]
-    assert [each["id"] for each in now["pictures"]] == [each["id"] for each in shown[1:]]
-    assert (now["report"]["red"], now["report"]["dropped"]) == (0, 1)
-    status, other = await site.post("api/red/undo", {"drop": said["drop"] - 1})
-    assert (status, "Others were dropped since" in other["error"]) == (409, True)
-    assert await site.post("api/red/undo", {"drop": said["drop"]}) == (200, {"back": 1, "again": 0})
-    assert [each["caption"] for each in await site.pictures()] == [each["caption"] for each in shown]
-    status, said = await site.post("api/red/undo")
-    assert (status, "nothing to bring back" in said["error"]) == (409, True)
-
-
-async def test_only_what_was_seen_is_dropped(site, red, shown, store):
-    async with store.transaction() as tx:
-        for (file,) in await rows_in(tx, "SELECT file FROM picture"):
-            await write_measures(tx, file, measures(sharpness=2.0))
-    status, said = await site.post("api/red", {"digest": red["digest"]})
-    assert (status, "has changed meanwhile" in said["error"]) == (409, True)
-    for body in (None, {}, {"digest": 1}):
-        assert (await site.post("api/red", body))[0] == 400
-    assert len(await site.pictures()) == len(shown)
 
 
 async def test_tags_are_told_as_the_rules_count_them(site, shown):

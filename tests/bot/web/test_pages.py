@@ -29,7 +29,8 @@ ROUTES = (
     ("POST", "api/edits/1/undo"),
     ("GET", "api/captions?form=text"),
     ("POST", "api/red"),
-    ("POST", "api/red/undo"),
+    ("POST", "api/drop"),
+    ("POST", "api/drop/undo"),
 )
 
 
