@@ -10,6 +10,7 @@ from bot.cards.parts import AMBER, GREEN, GREY, RED, Card, button, custom_id, ro
 from bot.cards.text import count, escaped
 from bot.rules.quality import Level, Verdict
 from bot.rules.report import CHECKLISTS, SHOWN_NUMBERS, numbers, ranges
+from bot.rules.squares import mended
 from bot.services.messages import Drawing, FileToSend
 from bot.services.quality import PAGE, Report
 
@@ -91,7 +92,7 @@ def _to_do(report: Report) -> str:
     if len(report.groups) > SHOWN_GROUPS or any(len(group.numbers) > SHOWN_NUMBERS for group in report.groups):
         lines.append(_READ_ALL)
     if report.mended:
-        lines.append(f"• Not red any more in a square: **{numbers(report.mended)}**. Press *Squares* to see them.")
+        lines.append(f"• {mended(f'**{numbers(report.mended)}**', '*Squares*')}")
     lines += [f"• {sentence}" for sentence in report.advice]
     return "\n".join(lines) if lines else "Nothing to do: press *Train* on the dataset's card."
 

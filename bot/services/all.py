@@ -65,6 +65,7 @@ from bot.web.pages import Pages, Routes
 from bot.web.passes import Passes
 from bot.web.server import Download, WebServer
 from bot.web.signing import Signer, load_secret
+from bot.web.squares import Squares
 
 Clock = Callable[[], float]
 """Tells the time, in Unix seconds."""
@@ -248,7 +249,11 @@ def _build(store: Store, config: Config, client: discord.Client, clock: Clock, p
     posts = Posts(store, intake, _unpack(intake, config), wake_new, drawing.wake)
     desk = Desk(store, intake, captions, checks.quality, posts, config.intake, wake_new, drawing.wake)
     bulk = Bulk.build(store, pictures, tagger, config.tagger, clock)
-    parts = (ManyAtOnce(bulk, drawing.wake), Drops(checks.quality, drawing.wake, measuring.wake))
+    parts = (
+        ManyAtOnce(bulk, drawing.wake),
+        Drops(checks.quality, drawing.wake, measuring.wake),
+        Squares(desk, checks.crops, drawing.wake),
+    )
     return Services(
         store=store,
         config=config,

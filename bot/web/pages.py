@@ -36,7 +36,8 @@ from bot.web.receive import BrokeOff, archive_of, picture_of
 from bot.web.shapes import of_hand_over, of_picture, of_sheet
 
 SCRIPTS = (
-    *("page", "upload", "sheet", "picture", "look", "many", "drops", "files", "dialog", "pace", "dom", "sha256"),
+    *("page", "upload", "sheet", "picture", "look", "squares", "square", "cut", "many", "drops", "files", "dialog"),
+    *("pace", "dom", "sha256"),
 )
 STATIC: MappingProxyType[str, tuple[str, str]] = MappingProxyType(
     {

@@ -1,14 +1,15 @@
-// A dataset's page: joins the hand-over (upload.js), the sheet (sheet.js), bulk edits (many.js), drops (drops.js) and
-// files of captions (files.js) to the bot's interface under api/. The pass comes in the address's fragment, which browsers send to nobody, and goes out in a
+// A dataset's page: joins the hand-over (upload.js), the sheet (sheet.js), bulk edits (many.js), drops (drops.js), squares
+// (squares.js) and files of captions (files.js) to the bot's interface under api/. The pass comes in the address's fragment, which browsers send to nobody, and goes out in a
 // header.
 
 import { Dialog } from "./dialog.js";
-import { byId, count, node } from "./dom.js";
+import { byId, count, groupLine, node } from "./dom.js";
 import { Drops } from "./drops.js";
 import { Files } from "./files.js";
 import { Many } from "./many.js";
 import { Pace } from "./pace.js";
 import { Sheet } from "./sheet.js";
+import { Squares } from "./squares.js";
 import { Uploads } from "./upload.js";
 
 class Api {
@@ -51,7 +52,8 @@ class Page {
     this.many = new Many(dialog);
     this.drops = new Drops(dialog);
     this.files = new Files(this.api, dialog);
-    this.sheet = new Sheet(this.api, this.many, this.drops, changed);
+    this.sheet = new Sheet(this.api, dialog, this.many, this.drops, changed);
+    this.squares = new Squares(this.api, this.sheet, changed);
     this.uploads = new Uploads(this.api.headers, {
       known: (sha256) => this.sheet.has(sha256),
       added: (pictures) => this.added(pictures),
@@ -106,15 +108,12 @@ class Page {
   }
 
   report(report) {
-    const lines = report.groups.map(({ level, numbers, said }) => {
-      const line = node("li");
-      line.append(node("b", `level ${level}`, shortened(numbers)), ` ${said}`);
-      return line;
-    });
+    const lines = report.groups.map(groupLine);
     for (const sentence of report.advice) lines.push(node("li", "", sentence));
     const buttons = [];
     if (this.dataset.open && report.red) buttons.push(this.drops.dropButton(report));
     if (this.dataset.open && report.dropped) buttons.push(this.drops.backButton(report));
+    if (this.sheet.size()) buttons.push(this.squares.openButton());
     byId("report-lines").replaceChildren(...lines);
     byId("report-buttons").replaceChildren(...buttons);
     byId("report-good").hidden = lines.length > 0;
@@ -142,11 +141,6 @@ class Page {
     this.notice(kept ? `${error.message} What you wrote and did not save is still here, to be copied.` : error.message);
     return null;
   }
-}
-
-function shortened(numbers) {
-  const more = numbers.length - 8;
-  return numbers.slice(0, 8).join(", ") + (more > 0 ? ` and ${more} more` : "");
 }
 
 const pass = location.hash.slice(1);

@@ -204,9 +204,18 @@ export class PictureCard {
     return answer;
   }
 
+  // The address of the small picture; asked for once, however many want it.
+  small() {
+    if (this.thumb.src) return Promise.resolve(this.thumb.src);
+    this.coming ??= this.sheet.api.picture(this.picture.id, 320)
+      .then((url) => { this.thumb.src = url; return url; })
+      .finally(() => { this.coming = null; });
+    return this.coming;
+  }
+
   async loadThumb() {
     try {
-      this.thumb.src = await this.sheet.api.picture(this.picture.id, 320);
+      await this.small();
     } catch {
       setTimeout(() => this.sheet.seen.observe(this.element), RETRY_SECONDS * 1000);
     }

@@ -13,8 +13,9 @@ const FILTERS = {
 };
 
 export class Sheet {
-  constructor(api, many, drops, changed) {
+  constructor(api, dialog, many, drops, changed) {
     this.api = api;
+    this.dialog = dialog;
     this.many = many;
     this.drops = drops;
     this.changed = changed; // have the page look for news

@@ -12,6 +12,7 @@ import aiohttp
 from bot.config import Config, WebConfig
 from bot.services.bulk.all import Bulk
 from bot.services.captions import Captions
+from bot.services.crops import Crops
 from bot.services.desk import Desk
 from bot.services.files import FileStore
 from bot.services.intake import Intake
@@ -30,6 +31,7 @@ from bot.web.pages import Pages
 from bot.web.passes import Passes
 from bot.web.server import WebServer
 from bot.web.signing import Signer
+from bot.web.squares import Squares
 from tests.bot.jobs.lab import Clock
 from tests.bot.services.conftest import OWNER, ScriptedTagger
 
@@ -95,7 +97,8 @@ async def site_of(
     )
     desk = Desk(store, intake, captions, quality, posts, config.intake, nothing, nothing)
     bulk = Bulk.build(store, files, ScriptedTagger(), config.tagger, clock)
-    parts = (ManyAtOnce(bulk, nothing), Drops(quality, nothing, nothing))
+    crops = Crops(store, files, config, Painter())
+    parts = (ManyAtOnce(bulk, nothing), Drops(quality, nothing, nothing), Squares(desk, crops, nothing))
     server = WebServer(WebConfig(port=0), None)
     signer = Signer(SECRET, server.base_url, clock)
     passes, limits = Passes(signer, 12.0), Limits(clock)

@@ -29,6 +29,9 @@ ROUTES = (
     ("POST", "api/edits/1/undo"),
     ("GET", "api/captions?form=text"),
     ("POST", "api/red"),
+    ("GET", "api/squares"),
+    ("POST", "api/squares"),
+    ("POST", "api/squares/1"),
     ("POST", "api/drop"),
     ("POST", "api/drop/undo"),
 )
