@@ -24,14 +24,14 @@ from bot.errors import NotFound, Refused
 from bot.rules.bulk.operations import (
     AddTags,
     Dedupe,
+    How,
     Mode,
     MoveTag,
     Operation,
     RemoveTags,
     RenameTag,
-    ReplacePattern,
-    ReplaceText,
     SortTags,
+    replacement,
 )
 from bot.rules.bulk.selection import written_numbers
 from bot.services.bulk.edits import CaptionSet
@@ -219,18 +219,13 @@ async def _added(interaction: Interaction, parts: list[str]) -> None:
 
 async def _replaced(interaction: Interaction, parts: list[str]) -> None:
     now = await _now(interaction, int(parts[0]))
-    find, by = text_of(interaction, forms.FIND), text_of(interaction, forms.BY)
+    chosen = chosen_of(interaction, forms.HOW)
+    how: How = "tag" if chosen == ["tag"] else "pattern" if chosen == ["pattern"] else "text"
     pictures = now.numbered(text_of(interaction, forms.PICTURES))
-    if not find.strip():
-        raise Refused("Write what is to be found.")
-    match chosen_of(interaction, forms.HOW):
-        case ["tag"]:
-            await _offer(interaction, now.dataset.id, RenameTag(old=find, new=by, pictures=pictures))
-        case ["pattern"]:
-            await taking_time(interaction)
-            await _offer(interaction, now.dataset.id, ReplacePattern(find=find, by=by, pictures=pictures))
-        case _:
-            await _offer(interaction, now.dataset.id, ReplaceText(find=find, by=by, pictures=pictures))
+    operation = replacement(how, text_of(interaction, forms.FIND), text_of(interaction, forms.BY), pictures)
+    if how == "pattern":
+        await taking_time(interaction)
+    await _offer(interaction, now.dataset.id, operation)
 
 
 async def _recaptioned(interaction: Interaction, parts: list[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import discord
@@ -61,7 +61,7 @@ from bot.web.edits import ManyAtOnce
 from bot.web.guard import Guard
 from bot.web.limits import Limits
 from bot.web.links import Links
-from bot.web.pages import Pages, Routes
+from bot.web.pages import Pages
 from bot.web.passes import Passes
 from bot.web.server import Download, WebServer
 from bot.web.signing import Signer, load_secret
@@ -249,8 +249,9 @@ def _build(store: Store, config: Config, client: discord.Client, clock: Clock, p
     posts = Posts(store, intake, _unpack(intake, config), wake_new, drawing.wake)
     desk = Desk(store, intake, captions, checks.quality, posts, config.intake, wake_new, drawing.wake)
     bulk = Bulk.build(store, pictures, tagger, config.tagger, clock)
+    limits = Limits()
     parts = (
-        ManyAtOnce(bulk, drawing.wake),
+        ManyAtOnce(bulk, limits, drawing.wake),
         Drops(checks.quality, drawing.wake, measuring.wake),
         Squares(desk, checks.crops, drawing.wake),
     )
@@ -274,7 +275,7 @@ def _build(store: Store, config: Config, client: discord.Client, clock: Clock, p
         cards=cards,
         links=site.links,
         passes=site.passes,
-        pages=_pages(desk, parts, pictures, site.passes, config),
+        pages=Pages(desk, parts, pictures, Guard(site.passes, limits), limits, config.paths.data),
         web=site.web,
         upkeep=_build_upkeep(store, config, pictures, jobs, clock),
         loops=(*_loops(config, jobs, outbox, datasets, threads), captioning, measuring, drawing),
@@ -302,11 +303,6 @@ def _both(one: Callable[[], None], other: Callable[[], None]) -> Callable[[], No
         other()
 
     return wake
-
-
-def _pages(desk: Desk, parts: Sequence[Routes], pictures: FileStore, passes: Passes, config: Config) -> Pages:
-    limits = Limits()
-    return Pages(desk, parts, pictures, Guard(passes, limits), limits, config.paths.data)
 
 
 def _unpack(intake: Intake, config: Config) -> Unpack:

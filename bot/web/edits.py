@@ -1,6 +1,7 @@
 """What a page changes in many captions at once, and takes back.
 
-    POST /u/api/edits               {"do": …}: what it would change, offered; nothing is changed yet
+    POST /u/api/edits               {"do": …, "pictures"}: what it would change, in all or in some; nothing is changed
+                                    yet
     POST /u/api/edits/{id}/apply    does it; 409 with what it would change now when captions moved meanwhile
     POST /u/api/edits/{id}/undo
     GET  /u/api/edits               what was done, the latest first
@@ -13,17 +14,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
 
 from aiohttp import web
 
-from bot.errors import NotFound, Refused
-from bot.rules.bulk.operations import AddTags, Dedupe, MoveTag, Operation, RemoveTags, RenameTag, ReplaceText
-from bot.rules.caption import MAX_CAPTION
+from bot.errors import NotFound
 from bot.services.bulk.all import Bulk
 from bot.services.bulk.edits import Offer
 from bot.web.answers import HEADERS, json_answer, json_of, not_understood
+from bot.web.asked import operation_of
 from bot.web.guard import Guard
+from bot.web.limits import Limits
 from bot.web.passes import Pass
 from bot.web.shapes import of_offer, of_past
 
@@ -33,9 +33,10 @@ PAST_SHOWN = 20
 class ManyAtOnce:
     """The routes of bulk edits and of files of captions."""
 
-    def __init__(self, bulk: Bulk, wake_cards: Callable[[], None]) -> None:
+    def __init__(self, bulk: Bulk, limits: Limits, wake_cards: Callable[[], None]) -> None:
         self._edits = bulk.edits
         self._files = bulk.files
+        self._limits = limits
         self._wake_cards = wake_cards
 
     def add_to(self, router: web.UrlDispatcher, guard: Guard) -> None:
@@ -51,16 +52,16 @@ class ManyAtOnce:
         return json_answer(200, {"total": total, "past": [of_past(each, made.user_id) for each in past]})
 
     async def _offer(self, request: web.Request, made: Pass) -> web.StreamResponse:
-        operation = _operation_of(await json_of(request))
-        if operation is None:
-            return not_understood()
-        offer = await self._edits.offer(made.dataset_id, made.user_id, operation)
-        return json_answer(200, await asyncio.to_thread(of_offer, offer))
+        operation = operation_of(await json_of(request))
+        async with self._limits.edit(made.user_id):
+            offer = await self._edits.offer(made.dataset_id, made.user_id, operation)
+            return json_answer(200, await asyncio.to_thread(of_offer, offer))
 
     async def _apply(self, request: web.Request, made: Pass) -> web.StreamResponse:
-        applied = await self._edits.apply((await self._known(request, made)).edit.id, made.user_id)
-        self._wake_cards()
-        return json_answer(200 if applied.done else 409, await asyncio.to_thread(of_offer, applied.offer))
+        async with self._limits.edit(made.user_id):
+            applied = await self._edits.apply((await self._known(request, made)).edit.id, made.user_id)
+            self._wake_cards()
+            return json_answer(200 if applied.done else 409, await asyncio.to_thread(of_offer, applied.offer))
 
     async def _undo(self, request: web.Request, made: Pass) -> web.StreamResponse:
         undone = await self._edits.undo((await self._known(request, made)).edit.id, made.user_id)
@@ -81,25 +82,3 @@ class ManyAtOnce:
         file = await self._files.export(made.dataset_id, made.user_id, "zip" if form == "zip" else "text")
         headers = {**HEADERS, "Content-Disposition": f'attachment; filename="{file.name}"'}
         return web.Response(body=file.data, content_type="application/octet-stream", headers=headers)
-
-
-def _operation_of(body: Any) -> Operation | None:
-    """The edit a page asks for; None for anything else. Raises Refused for an empty search."""
-    if not isinstance(body, dict) or any(len(part) > MAX_CAPTION for part in body.values() if isinstance(part, str)):
-        return None
-    match body:
-        case {"do": "remove", "tag": str(tag)}:
-            return RemoveTags(tags=(tag,))
-        case {"do": "rename", "tag": str(tag), "new": str(new)}:
-            return RenameTag(old=tag, new=new)
-        case {"do": "first", "tag": str(tag)}:
-            return MoveTag(tag=tag)
-        case {"do": "add", "text": str(text)}:
-            return AddTags(text=text)
-        case {"do": "replace", "find": str(find), "by": str(by)}:
-            if not find.strip():
-                raise Refused("Write what is to be found.")
-            return ReplaceText(find=find, by=by)
-        case {"do": "dedupe"}:
-            return Dedupe()
-    return None

@@ -8,7 +8,7 @@ from typing import Any
 from bot.cards.text import count
 from bot.config import IntakeConfig
 from bot.rules import squares
-from bot.rules.bulk.captions import Subject, tag_counts
+from bot.rules.bulk.captions import Subject, in_almost_all, tag_counts, why_common
 from bot.rules.bulk.diff import pieces
 from bot.rules.bulk.operations import Change
 from bot.rules.caption import build_caption
@@ -32,6 +32,7 @@ def of_sheet(sheet: Sheet, limits: IntakeConfig) -> dict[str, Any]:
     """The dataset with everything on its page."""
     dataset, now = sheet.dataset, CaptionSet(sheet.dataset, sheet.pictures)
     verdicts = {each.picture_id: each.verdict for each in sheet.report.pictures}
+    counts = tag_counts(now.captioned, now.subject)
     return {
         "name": dataset.name,
         "trigger": dataset.trigger,
@@ -42,7 +43,9 @@ def of_sheet(sheet: Sheet, limits: IntakeConfig) -> dict[str, Any]:
         "max_pictures": limits.max_pictures,
         "max_file_bytes": limits.max_file_bytes,
         "max_zip_bytes": limits.max_zip_bytes,
-        "tags": {tag_key(each.tag): each.tag for each in tag_counts(now.captioned, now.subject)},
+        "tags": {tag_key(each.tag): each.tag for each in counts},
+        "common": [each.tag for each in in_almost_all(counts, len(sheet.pictures))],
+        "why_common": words(why_common(count(len(sheet.pictures), "caption"), dataset.trigger)),
         "report": _of_report(sheet.report),
         "pictures": [of_picture(dataset, each) | _of_verdict(verdicts.get(each.id)) for each in sheet.pictures],
     }

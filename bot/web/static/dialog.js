@@ -80,6 +80,15 @@ export function choice(words, options, chosen = "") {
   return labelled(words, input);
 }
 
+// A box to tick, with words behind it.
+export function box(words) {
+  const input = node("input");
+  input.type = "checkbox";
+  const label = node("label", "box-line");
+  label.append(input, words);
+  return { label, input };
+}
+
 function labelled(words, input) {
   const label = node("label", "field", words);
   label.append(input);

@@ -29,6 +29,20 @@ export class Drops {
     await this.dialog.changed();
   }
 
+  askChosen(pictures) {
+    const said = "With their captions. You can bring them back for some days.";
+    this.dialog.open(`Remove ${count(pictures.length, "picture")}?`, [node("p", "", said)], "Remove", () => this.dropChosen(pictures));
+  }
+
+  async dropChosen(pictures) {
+    const answer = await this.dialog.ask("POST", "api/drop", { pictures });
+    if (!answer) return;
+    const { dropped, drop, days } = answer.value;
+    this.dialog.close();
+    this.gone(`${count(dropped, "picture")} removed. They`, days, { drop });
+    await this.dialog.changed();
+  }
+
   // Says that pictures were removed; `which` names their drop.
   gone(words, days, which) {
     this.dialog.done(`${words} can be brought back for ${days} days.`, () => this.bringBack(which));

@@ -1,13 +1,18 @@
 // What changes many captions at once: shown before it is done, and taken back by Undo.
 
-import { field } from "./dialog.js";
+import { box, choice, field } from "./dialog.js";
 import { button, byId, count, node } from "./dom.js";
 
 const MOVED = "Captions changed meanwhile, so nothing was done yet. This is what it would do now:";
+const NOTHING_COMMON = "No tag stands in almost every caption, so there is nothing to suggest.";
+const KINDS = [["text", "Text, anywhere in the caption"], ["tag", "A whole tag, in any spelling"], ["pattern", "A regular expression"]];
 
 export class Many {
   constructor(dialog) {
     this.dialog = dialog;
+    this.chosen = null; // whose captions, if not all
+    byId("common").addEventListener("click", () => this.askCommon());
+    for (const by of ["name", "frequency"]) byId(`sort-${by}`).addEventListener("click", () => this.offer({ do: "sort", by }));
     byId("add-tags").addEventListener("click", () => this.askAdd());
     byId("replace").addEventListener("click", () => this.askReplace());
     byId("dedupe").addEventListener("click", () => this.offer({ do: "dedupe" }));
@@ -24,18 +29,33 @@ export class Many {
 
   askAdd() {
     const tags = field("Tags, with commas between them");
-    this.dialog.open("Add to all captions", [tags.label], "Next", () => this.offer({ do: "add", text: tags.input.value }));
+    const place = choice("Where", [["last", "Behind the other tags"], ["first", "Right behind trigger and class word"]]);
+    const next = () => this.offer({ do: "add", text: tags.input.value, place: place.input.value });
+    this.dialog.open(`Add tags to ${this.chosen.whose()}`, [tags.label, place.label], "Next", next);
   }
 
   askReplace() {
-    const [find, by] = [field("Find this text"), field("Put this in its place")];
-    const next = () => this.offer({ do: "replace", find: find.input.value, by: by.input.value });
-    this.dialog.open("Find and replace", [find.label, by.label], "Next", next);
+    const [find, by, how] = [field("Find"), field("Put in its place; empty takes it out"), choice("What it is", KINDS)];
+    const next = () => this.offer({ do: "replace", how: how.input.value, find: find.input.value, by: by.input.value });
+    this.dialog.open(`Find and replace in ${this.chosen.whose()}`, [find.label, by.label, how.label], "Next", next);
+  }
+
+  // Tags in almost all captions, to be taken out together.
+  askCommon() {
+    const { common, why_common: why } = this.dataset;
+    if (!common.length) return this.dialog.open("In almost all", [node("p", "dim", NOTHING_COMMON)]);
+    const boxes = common.map((tag) => box(tag));
+    const next = () => {
+      const tags = common.filter((_, place) => boxes[place].input.checked);
+      if (tags.length) this.offer({ do: "remove", tags });
+      else this.dialog.say("Choose what to remove.");
+    };
+    return this.dialog.open("In almost all", [node("p", "", why), ...boxes.map((each) => each.label)], "Next", next);
   }
 
   // --- an edit ---
   async offer(what) {
-    const offer = await this.dialog.ask("POST", "api/edits", what);
+    const offer = await this.dialog.ask("POST", "api/edits", { ...what, ...this.chosen.scope() });
     if (offer) this.showOffer(offer.value);
   }
 

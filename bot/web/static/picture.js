@@ -11,6 +11,11 @@ export class PictureCard {
     this.picture = picture;
     this.place = 0;
     this.element = node("article", "picture");
+    this.element.dataset.picture = picture.id;
+    this.pick = node("input");
+    this.pick.type = "checkbox";
+    const pick = node("label", "pick");
+    pick.append(this.pick);
     this.thumb = node("img");
     this.thumb.alt = "";
     this.button = node("button", "thumb");
@@ -33,7 +38,7 @@ export class PictureCard {
     this.said = node("p", "said");
     this.about = node("p", "about");
     this.more = node("div", "more");
-    this.element.append(this.button, words, this.said, this.about, this.more);
+    this.element.append(this.button, pick, words, this.said, this.about, this.more);
     this.stored();
   }
 
@@ -64,6 +69,11 @@ export class PictureCard {
     return this.describe();
   }
 
+  choose(chosen) {
+    this.pick.checked = chosen;
+    this.element.classList.toggle("chosen", chosen);
+  }
+
   numbered(place) {
     this.place = place;
     this.describe();
@@ -82,6 +92,7 @@ export class PictureCard {
     this.text.classList.toggle("changed", this.unsaved());
     this.text.setAttribute("aria-label", `Caption of picture ${this.place}, ${name}`);
     this.button.setAttribute("aria-label", `Look at picture ${this.place}, ${name}${level ? `: ${LEVELS[level]}` : ""}`);
+    this.pick.setAttribute("aria-label", `Choose picture ${this.place}, ${name}`);
     this.badge.textContent = this.place;
     this.about.replaceChildren(node("span", "", name), `· ${width} × ${height}`);
     this.about.title = name;
