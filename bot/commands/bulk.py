@@ -229,18 +229,21 @@ async def _replaced(interaction: Interaction, parts: list[str]) -> None:
 
 
 async def _recaptioned(interaction: Interaction, parts: list[str]) -> None:
-    services, dataset_id = bot_of(interaction).services, int(parts[0])
+    services, now = bot_of(interaction).services, await _now(interaction, int(parts[0]))
+    dataset_id, pictures = now.dataset.id, now.numbered(text_of(interaction, forms.PICTURES))
     chosen = chosen_of(interaction, forms.MODE)
     mode: Mode = "overwrite" if chosen == ["overwrite"] else "fill" if chosen == ["fill"] else "append"
     await taking_time(interaction)
 
     async def progress(done: int, total: int) -> None:
+        if not done:  # the first part is soon through
+            return
         with contextlib.suppress(discord.HTTPException):
             await show(interaction, cards.note(f"Looked at {done} of {total} pictures …"))
 
     with services.posts.under_way:  # a bot that stops waits for it
         operation, notes = await services.bulk.recaptioner.look(
-            dataset_id, interaction.user.id, text_of(interaction, forms.PICTURES), mode, progress
+            dataset_id, interaction.user.id, pictures, mode, progress
         )
         offer = await services.bulk.edits.offer(dataset_id, interaction.user.id, operation, notes)
         try:

@@ -63,6 +63,7 @@ from bot.web.limits import Limits
 from bot.web.links import Links
 from bot.web.pages import Pages
 from bot.web.passes import Passes
+from bot.web.recaption import Recaption
 from bot.web.server import Download, WebServer
 from bot.web.signing import Signer, load_secret
 from bot.web.squares import Squares
@@ -177,6 +178,7 @@ class Services:
         await self.cards.close()
         await self.web.close()
         await self.tagger.close()
+        await self.bulk.looks.close()
         await self.checks.measurer.close()
         await self.store.close()
 
@@ -254,6 +256,7 @@ def _build(store: Store, config: Config, client: discord.Client, clock: Clock, p
         ManyAtOnce(bulk, limits, drawing.wake),
         Drops(checks.quality, drawing.wake, measuring.wake),
         Squares(desk, checks.crops, drawing.wake),
+        Recaption(bulk, posts.under_way),
     )
     return Services(
         store=store,

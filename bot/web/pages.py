@@ -37,7 +37,7 @@ from bot.web.shapes import of_hand_over, of_picture, of_sheet
 
 SCRIPTS = (
     *("page", "upload", "sheet", "picture", "look", "squares", "square", "cut", "many", "drops", "files", "dialog"),
-    *("chosen", "pace", "dom", "sha256"),
+    *("chosen", "recaption", "pace", "dom", "sha256"),
 )
 STATIC: MappingProxyType[str, tuple[str, str]] = MappingProxyType(
     {

@@ -93,6 +93,7 @@ export class Chosen {
       button("None", () => { this.ids.clear(); this.sheet.draw(); }, "small"),
       button("Add tags", () => this.sheet.many.askAdd(), "small"),
       button("Replace", () => this.sheet.many.askReplace(), "small"),
+      button("Re-caption", () => this.sheet.recaption.question(), "small"),
       button("Remove", () => this.sheet.drops.askChosen(this.list()), "small danger"),
     ];
     return this.buttons;

@@ -1,5 +1,5 @@
 // A dataset's page: joins the hand-over (upload.js), the sheet (sheet.js), bulk edits (many.js), drops (drops.js), squares
-// (squares.js) and files of captions (files.js) to the bot's interface under api/. The pass comes in the address's fragment, which browsers send to nobody, and goes out in a
+// (squares.js), re-captions (recaption.js) and files of captions (files.js) to the bot's interface under api/. The pass comes in the address's fragment, which browsers send to nobody, and goes out in a
 // header.
 
 import { Dialog } from "./dialog.js";
@@ -8,6 +8,7 @@ import { Drops } from "./drops.js";
 import { Files } from "./files.js";
 import { Many } from "./many.js";
 import { Pace } from "./pace.js";
+import { Recaption } from "./recaption.js";
 import { Sheet } from "./sheet.js";
 import { Squares } from "./squares.js";
 import { Uploads } from "./upload.js";
@@ -53,6 +54,7 @@ class Page {
     this.drops = new Drops(dialog);
     this.files = new Files(this.api, dialog);
     this.sheet = new Sheet(this.api, dialog, this.many, this.drops, changed);
+    this.sheet.recaption = new Recaption(this.api, dialog, this.many);
     this.squares = new Squares(this.api, this.sheet, changed);
     this.uploads = new Uploads(this.api.headers, {
       known: (sha256) => this.sheet.has(sha256),

@@ -12,12 +12,14 @@ from bot.rules.consent import ATTESTATION, HELPING, SHARING, merge_refusal
 from bot.services.arrange import Arrange
 from bot.services.bulk.all import Bulk
 from bot.services.bulk.edits import BulkEdits
+from bot.services.bulk.looks import Looks
 from bot.services.crops import Crops
 from bot.services.desk import Desk
 from bot.services.posts import Posts
 from bot.services.quality import Quality
 from bot.services.sharing import Sharing
 from bot.services.tag_options import TagSettings
+from bot.services.under_way import UnderWay
 from bot.services.unpack import Unpack
 from bot.store.rows import Helper
 from bot.vision.sheets.painter import Painter
@@ -136,11 +138,15 @@ async def test_checks_squares_and_bulk_edits_ask_who_it_is(people, intake, capti
             "apply": (WORKERS, lambda who: bulk.edits.apply(offer.edit.id, who)),
             "undo": (WORKERS, lambda who: bulk.edits.undo(offer.edit.id, who)),
             "history": (WORKERS, lambda who: bulk.edits.history(people.id, who, 9)),
+            "re-caption": (WORKERS, lambda who: bulk.looks.begin(people.id, who, "fill", (99,), UnderWay())),
+            "how far": (WORKERS, lambda who: bulk.looks.seen(people.id, who)),
+            "stop": (WORKERS, lambda who: bulk.looks.stop(people.id, who)),
             "options": (WORKERS, lambda who: bulk.settings.change(people.id, who, mcut=True)),
             "usual options": (WORKERS, lambda who: bulk.settings.reset(people.id, who)),
             "export": (WORKERS, lambda who: bulk.files.export(people.id, who, "text")),
         }
     )
+    await bulk.looks.close()
     for role in ("asked", "stranger"):
         with pytest.raises(NotYours):
             await quality.drop_one(picture.id, WHO[role])
@@ -214,6 +220,7 @@ def test_no_call_that_takes_a_member_is_forgotten():
         Sharing: {"circle", "invite", "asked", "agree", "remove"},
         Quality: {"look", "sheet", "check", "turn", "drop_red", "drop_chosen", "drop_one", "undo"},
         Crops: {"all", "one", "move", "reset", "use", "sheet", "pair"},
+        Looks: {"begin", "seen", "stop", "close"},
         BulkEdits: {"captions", "offer", "look", "apply", "undo", "history"},
         TagSettings: {"change", "reset"},
     }

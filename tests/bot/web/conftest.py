@@ -29,10 +29,10 @@ def sharing(store) -> Sharing:
 
 
 @pytest.fixture
-async def site(store, config, intake, captions, files, dataset, sharing):  # noqa: F811
+async def site(store, config, intake, captions, files, dataset, sharing, tagger):  # noqa: F811
     """The pages over a dataset of OWNER's that HELPER helps with."""
     await sharing.invite(dataset.id, OWNER, HELPER)
-    async with site_of(store, config, intake, captions, files) as made:
+    async with site_of(store, config, intake, captions, files, tagger) as made:
         yield made
 
 

@@ -29,6 +29,7 @@ from bot.web.limits import Limits
 from bot.web.links import Links
 from bot.web.pages import Pages
 from bot.web.passes import Passes
+from bot.web.recaption import Recaption
 from bot.web.server import WebServer
 from bot.web.signing import Signer
 from bot.web.squares import Squares
@@ -46,8 +47,9 @@ def sha256(data: bytes) -> str:
 class Site:
     """The server with the pages, and a member's browser without a screen."""
 
-    def __init__(self, session, server, passes, limits, clock):
+    def __init__(self, session, server, passes, limits, clock, under_way):
         self.session, self.server, self.passes, self.limits, self.clock = session, server, passes, limits, clock
+        self.under_way = under_way
 
     def headers(self, user: int, dataset_id: int = 1) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.passes.link(dataset_id, user).url.partition('#')[2]}"}
@@ -87,7 +89,7 @@ def nothing() -> None:
 
 @contextlib.asynccontextmanager
 async def site_of(
-    store: Store, config: Config, intake: Intake, captions: Captions, files: FileStore
+    store: Store, config: Config, intake: Intake, captions: Captions, files: FileStore, tagger: ScriptedTagger
 ) -> AsyncIterator[Site]:
     """The server over these services."""
     clock = Clock()
@@ -96,15 +98,21 @@ async def site_of(
         store, intake, Unpack(intake, Unzipper(config.intake.max_file_bytes), config.intake), nothing, nothing
     )
     desk = Desk(store, intake, captions, quality, posts, config.intake, nothing, nothing)
-    bulk = Bulk.build(store, files, ScriptedTagger(), config.tagger, clock)
+    bulk = Bulk.build(store, files, tagger, config.tagger, clock)
     limits = Limits(clock)
     crops = Crops(store, files, config, Painter())
-    parts = (ManyAtOnce(bulk, limits, nothing), Drops(quality, nothing, nothing), Squares(desk, crops, nothing))
+    parts = (
+        ManyAtOnce(bulk, limits, nothing),
+        Drops(quality, nothing, nothing),
+        Squares(desk, crops, nothing),
+        Recaption(bulk, posts.under_way),
+    )
     server = WebServer(WebConfig(port=0), None)
     signer = Signer(SECRET, server.base_url, clock)
     passes = Passes(signer, 12.0)
     pages = Pages(desk, parts, files, Guard(passes, limits), limits, config.paths.data)
     await server.start(Links(Signer(SECRET, server.base_url), 1.0), pages)
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
-        yield Site(session, server, passes, limits, clock)
+        yield Site(session, server, passes, limits, clock, posts.under_way)
     await server.close()
+    await bulk.looks.close()
