@@ -253,7 +253,7 @@ def _build(store: Store, config: Config, client: discord.Client, clock: Clock, p
     bulk = Bulk.build(store, pictures, tagger, config.tagger, clock)
     limits = Limits()
     parts = (
-        ManyAtOnce(bulk, limits, drawing.wake),
+        ManyAtOnce(bulk, config.intake.max_pictures, limits, drawing.wake),
         Drops(checks.quality, drawing.wake, measuring.wake),
         Squares(desk, checks.crops, drawing.wake),
         Recaption(bulk, posts.under_way),

@@ -32,7 +32,7 @@ from bot.web.answers import HEADERS, error_answer, json_answer, json_of, not_und
 from bot.web.guard import Guard
 from bot.web.limits import Limits
 from bot.web.passes import Pass
-from bot.web.receive import BrokeOff, archive_of, picture_of
+from bot.web.receive import NAME_LIMIT, BrokeOff, archive_of, picture_of
 from bot.web.shapes import of_hand_over, of_picture, of_sheet
 
 SCRIPTS = (
@@ -51,7 +51,6 @@ SIDES = ("320", "1024")
 """Sizes a picture can be had in: a tile of the sheet on a dense screen, and the picture looked at."""
 THUMBNAILS_AT_ONCE = 2
 MAX_JSON_BYTES = 64 * 1024
-NAME_LIMIT = 255
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 

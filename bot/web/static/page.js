@@ -18,8 +18,10 @@ class Api {
     this.headers = { Authorization: `Bearer ${pass}` };
   }
 
+  // A file is sent as it is.
   async json(method, path, body) {
-    const answer = await this.fetch(path, { method, body: body === undefined ? undefined : JSON.stringify(body) });
+    const sent = body === undefined || body instanceof Blob ? body : JSON.stringify(body);
+    const answer = await this.fetch(path, { method, body: sent });
     const text = await answer.text();
     const value = JSON.parse(text);
     if (!answer.ok && value.error) throw new Refusal(value.error, answer.status);
@@ -52,7 +54,7 @@ class Page {
     const dialog = new Dialog(this.api, changed);
     this.many = new Many(dialog);
     this.drops = new Drops(dialog);
-    this.files = new Files(this.api, dialog);
+    this.files = new Files(this.api, dialog, this.many);
     this.sheet = new Sheet(this.api, dialog, this.many, this.drops, changed);
     this.sheet.recaption = new Recaption(this.api, dialog, this.many);
     this.squares = new Squares(this.api, this.sheet, changed);

@@ -102,7 +102,7 @@ async def site_of(
     limits = Limits(clock)
     crops = Crops(store, files, config, Painter())
     parts = (
-        ManyAtOnce(bulk, limits, nothing),
+        ManyAtOnce(bulk, config.intake.max_pictures, limits, nothing),
         Drops(quality, nothing, nothing),
         Squares(desk, crops, nothing),
         Recaption(bulk, posts.under_way),

@@ -141,6 +141,24 @@ async def test_tags_in_almost_all_are_taken_out_together(lab, browser, pictures,
     assert tab.complaints == []
 
 
+async def test_captions_come_back_from_a_file(lab, browser, pictures, tmp_path, shots):
+    _, _, tab = await page_of(lab, browser, pictures)
+    file = await lab.bot.services.bulk.files.export(1, lab.alice.id, "text")
+    changed, other = tmp_path / "lisa captions.txt", tmp_path / "notes.txt"
+    changed.write_bytes(file.data.replace(b"red hat", b"a blue hat"))
+    other.write_bytes(b"buy milk")
+    await tab.until("document.querySelector('#import').offsetParent", "the button")
+    await tab.choose("#import-file", [other])
+    await tab.until("document.querySelector('#done').innerText.includes('Nothing was imported.')", "the refusal")
+    await tab.choose("#import-file", [changed])
+    await tab.until("document.querySelector('#many-title').innerText == 'Import captions?'", "the offer")
+    await tab.until("document.querySelectorAll('.changes li').length == 3", "what it would change")
+    await tab.shot(shots / "35-import.png")
+    await tab.click("#many-act", "Apply")
+    await tab.until(f"{CAPTIONS}[0] == 'lisaxl, woman, smile, a blue hat'", "the change")
+    assert tab.complaints == []
+
+
 async def test_filters_show_what_is_meant(lab, browser, pictures):
     _, _, tab = await page_of(lab, browser, pictures)
     await tab.click("[data-kind=bare]")

@@ -29,6 +29,7 @@ ROUTES = (
     ("POST", "api/edits/1/undo"),
     ("GET", "api/captions?form=text"),
     ("POST", "api/red"),
+    ("POST", "api/captions?name=a.txt"),
     ("POST", "api/recaption"),
     ("GET", "api/recaption"),
     ("DELETE", "api/recaption"),
