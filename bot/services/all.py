@@ -67,6 +67,7 @@ from bot.web.recaption import Recaption
 from bot.web.server import Download, WebServer
 from bot.web.signing import Signer, load_secret
 from bot.web.squares import Squares
+from bot.web.tagger import TaggerOptions
 
 Clock = Callable[[], float]
 """Tells the time, in Unix seconds."""
@@ -257,6 +258,7 @@ def _build(store: Store, config: Config, client: discord.Client, clock: Clock, p
         Drops(checks.quality, drawing.wake, measuring.wake),
         Squares(desk, checks.crops, drawing.wake),
         Recaption(bulk, posts.under_way),
+        TaggerOptions(bulk.settings),
     )
     return Services(
         store=store,

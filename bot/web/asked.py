@@ -52,18 +52,20 @@ def operation_of(body: Any) -> Operation:
     raise NotUnderstood
 
 
-def _clean(value: Any) -> Any:
-    """A text, or a list of them as a tuple, none longer than a caption.
+def whole(text: str) -> str:
+    """Without the half of a character that a field's limit may leave of an emoji: no database keeps it."""
+    return text.encode("utf-8", "ignore").decode()
 
-    The half of a character that a field's limit may leave of an emoji is taken out: no database keeps it.
-    """
+
+def _clean(value: Any) -> Any:
+    """A text, or a list of them as a tuple, none longer than a caption."""
     if isinstance(value, list):
         return tuple(_clean(each) if isinstance(each, str) else _not_understood() for each in value)
     if not isinstance(value, str):
         return None
     if len(value) > MAX_CAPTION:
         raise NotUnderstood
-    return value.encode("utf-8", "ignore").decode()
+    return whole(value)
 
 
 def _not_understood() -> Any:

@@ -36,8 +36,22 @@ from bot.web.receive import NAME_LIMIT, BrokeOff, archive_of, picture_of
 from bot.web.shapes import of_hand_over, of_picture, of_sheet
 
 SCRIPTS = (
-    *("page", "upload", "sheet", "picture", "look", "squares", "square", "cut", "many", "drops", "files", "dialog"),
-    *("chosen", "recaption", "pace", "dom", "sha256"),
+    *(
+        "page",
+        "upload",
+        "sheet",
+        "picture",
+        "removal",
+        "look",
+        "squares",
+        "square",
+        "cut",
+        "many",
+        "drops",
+        "files",
+        "dialog",
+    ),
+    *("chosen", "recaption", "tagger", "pace", "dom", "sha256"),
 )
 STATIC: MappingProxyType[str, tuple[str, str]] = MappingProxyType(
     {

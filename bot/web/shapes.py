@@ -10,7 +10,7 @@ from bot.config import IntakeConfig
 from bot.rules import squares
 from bot.rules.bulk.captions import Subject, in_almost_all, tag_counts, why_common
 from bot.rules.bulk.diff import pieces
-from bot.rules.bulk.operations import Change
+from bot.rules.bulk.operations import HOWS, MODES, PLACES, Change
 from bot.rules.caption import build_caption
 from bot.rules.crop import SQUARE
 from bot.rules.prose import tags_of
@@ -46,6 +46,7 @@ def of_sheet(sheet: Sheet, limits: IntakeConfig) -> dict[str, Any]:
         "tags": {tag_key(each.tag): each.tag for each in counts},
         "common": [each.tag for each in in_almost_all(counts, len(sheet.pictures))],
         "why_common": words(why_common(count(len(sheet.pictures), "caption"), dataset.trigger)),
+        "choices": {"place": PLACES, "how": HOWS, "mode": MODES},
         "report": _of_report(sheet.report),
         "pictures": [of_picture(dataset, each) | _of_verdict(verdicts.get(each.id)) for each in sheet.pictures],
     }

@@ -20,6 +20,21 @@ from bot.rules.tagging import tag_key
 Mode = Literal["overwrite", "append", "fill"]
 Place = Literal["first", "last"]
 How = Literal["text", "tag", "pattern"]
+MODES: tuple[tuple[Mode, str], ...] = (
+    ("append", "Add what is missing"),
+    ("fill", "Only captions that have no tags"),
+    ("overwrite", "Write them anew, whatever is there"),
+)
+PLACES: tuple[tuple[Place, str], ...] = (
+    ("last", "Behind the other tags"),
+    ("first", "Right behind trigger and class word"),
+)
+HOWS: tuple[tuple[How, str], ...] = (
+    ("text", "Text, anywhere in the caption"),
+    ("tag", "A whole tag, in any spelling"),
+    ("pattern", "A regular expression"),
+)
+"""What members choose from, here and there; the first of each unless they choose another."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,13 +59,20 @@ export class Dialog {
   }
 }
 
-// A label with a field in it.
-export function field(words, value = "") {
+// A label with a field in it, and what is to be written there.
+export function field(words, value = "", about = "") {
   const input = node("input");
   input.value = value;
   input.maxLength = 1000;
   input.autocomplete = "off";
-  return labelled(words, input);
+  return labelled(words, input, about);
+}
+
+// The same with several lines.
+export function paragraph(words, value = "", about = "") {
+  const input = node("textarea");
+  input.value = value;
+  return labelled(words, input, about);
 }
 
 // The same with a list to choose from: [value, words] each, the first unless another is chosen.
@@ -81,16 +88,18 @@ export function choice(words, options, chosen = "") {
 }
 
 // A box to tick, with words behind it.
-export function box(words) {
+export function box(words, checked = false) {
   const input = node("input");
   input.type = "checkbox";
+  input.checked = checked;
   const label = node("label", "box-line");
   label.append(input, words);
   return { label, input };
 }
 
-function labelled(words, input) {
+function labelled(words, input, about = "") {
   const label = node("label", "field", words);
+  if (about) label.append(" ", node("span", "dim", about));
   label.append(input);
   return { label, input };
 }

@@ -5,7 +5,6 @@ import { button, byId, count, node } from "./dom.js";
 
 const MOVED = "Captions changed meanwhile, so nothing was done yet. This is what it would do now:";
 const NOTHING_COMMON = "No tag stands in almost every caption, so there is nothing to suggest.";
-const KINDS = [["text", "Text, anywhere in the caption"], ["tag", "A whole tag, in any spelling"], ["pattern", "A regular expression"]];
 
 export class Many {
   constructor(dialog) {
@@ -29,13 +28,13 @@ export class Many {
 
   askAdd() {
     const tags = field("Tags, with commas between them");
-    const place = choice("Where", [["last", "Behind the other tags"], ["first", "Right behind trigger and class word"]]);
+    const place = choice("Where", this.dataset.choices.place);
     const next = () => this.offer({ do: "add", text: tags.input.value, place: place.input.value });
     this.dialog.open(`Add tags to ${this.chosen.whose()}`, [tags.label, place.label], "Next", next);
   }
 
   askReplace() {
-    const [find, by, how] = [field("Find"), field("Put in its place; empty takes it out"), choice("What it is", KINDS)];
+    const [find, by, how] = [field("Find"), field("Put in its place; empty takes it out"), choice("What it is", this.dataset.choices.how)];
     const next = () => this.offer({ do: "replace", how: how.input.value, find: find.input.value, by: by.input.value });
     this.dialog.open(`Find and replace in ${this.chosen.whose()}`, [find.label, by.label, how.label], "Next", next);
   }

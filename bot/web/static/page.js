@@ -1,6 +1,5 @@
-// A dataset's page: joins the hand-over (upload.js), the sheet (sheet.js), bulk edits (many.js), drops (drops.js), squares
-// (squares.js), re-captions (recaption.js) and files of captions (files.js) to the bot's interface under api/. The pass comes in the address's fragment, which browsers send to nobody, and goes out in a
-// header.
+// A dataset's page: joins its parts to the bot's interface under api/. The pass comes in the address's fragment, which
+// browsers send to nobody, and goes out in a header.
 
 import { Dialog } from "./dialog.js";
 import { byId, count, groupLine, node } from "./dom.js";
@@ -11,6 +10,7 @@ import { Pace } from "./pace.js";
 import { Recaption } from "./recaption.js";
 import { Sheet } from "./sheet.js";
 import { Squares } from "./squares.js";
+import { Tagger } from "./tagger.js";
 import { Uploads } from "./upload.js";
 
 class Api {
@@ -57,6 +57,7 @@ class Page {
     this.files = new Files(this.api, dialog, this.many);
     this.sheet = new Sheet(this.api, dialog, this.many, this.drops, changed);
     this.sheet.recaption = new Recaption(this.api, dialog, this.many);
+    this.tagger = new Tagger(dialog);
     this.squares = new Squares(this.api, this.sheet, changed);
     this.uploads = new Uploads(this.api.headers, {
       known: (sha256) => this.sheet.has(sha256),

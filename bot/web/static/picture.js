@@ -1,6 +1,7 @@
 // One picture of the sheet: its frame, its caption edited in place, its removal.
 
-import { button, node, sentenceOf } from "./dom.js";
+import { button, node } from "./dom.js";
+import { Removal } from "./removal.js";
 
 const RETRY_SECONDS = 4; // before a small picture that did not come is asked for again
 export const LEVELS = { red: "Better dropped", amber: "To look at", green: "Good" };
@@ -10,6 +11,7 @@ export class PictureCard {
     this.sheet = sheet;
     this.picture = picture;
     this.place = 0;
+    this.removal = new Removal(this);
     this.element = node("article", "picture");
     this.element.dataset.picture = picture.id;
     this.pick = node("input");
@@ -129,7 +131,7 @@ export class PictureCard {
   offerRemoval() {
     this.act.replaceChildren();
     if (!this.sheet.editable) return;
-    const remove = button("Remove", () => this.askRemoval(), "small quiet");
+    const remove = button("Remove", () => this.removal.ask(), "small quiet");
     remove.setAttribute("aria-label", `Remove picture ${this.place}`);
     this.act.append(remove);
   }
@@ -173,12 +175,10 @@ export class PictureCard {
     this.ask("This caption was changed while you were writing. It now reads:", quote, theirs, ours);
   }
 
-  askRemoval() {
-    const yes = button("Remove", () => this.remove(), "small danger");
-    const good = button("For good", () => this.removeForGood(), "small");
-    const no = button("Keep", () => { this.more.replaceChildren(); this.act.querySelector("button")?.focus(); }, "small");
-    this.ask("Remove this picture and its caption? Undo brings them back. For good keeps nothing of them.", "", yes, good, no);
-    no.focus();
+  // The question was answered with no.
+  keep() {
+    this.more.replaceChildren();
+    this.act.querySelector("button")?.focus();
   }
 
   ask(question, quote, ...buttons) {
@@ -188,31 +188,6 @@ export class PictureCard {
     row.append(...buttons);
     box.append(question, quote, row);
     this.more.replaceChildren(box);
-  }
-
-  async remove() {
-    const { id: picture, name } = this.picture;
-    const answer = await this.take("POST", "api/drop", { pictures: [picture] });
-    if (answer) this.sheet.drops.gone(`${name} is removed and`, answer.value.days, { picture });
-  }
-
-  removeForGood() {
-    return this.take("DELETE", `api/picture/${this.picture.id}`);
-  }
-
-  // Have the bot remove it; its answer, none where it did not or somebody else had.
-  async take(method, path, body) {
-    let answer = null;
-    try {
-      answer = await this.sheet.api.json(method, path, body);
-    } catch (error) {
-      if (error.status !== 404) {
-        this.say(sentenceOf(error), "bad");
-        return null;
-      }
-    }
-    this.sheet.removed(this);
-    return answer;
   }
 
   // The address of the small picture; asked for once, however many want it.

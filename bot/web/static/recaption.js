@@ -4,10 +4,6 @@ import { choice } from "./dialog.js";
 import { button, byId, count, node, refill } from "./dom.js";
 import { Pace } from "./pace.js";
 
-const MODES = [
-  ["append", "Add what is missing"], ["fill", "Only captions that have no tags"], ["overwrite", "Write them anew, whatever is there"],
-];
-
 export class Recaption {
   constructor(api, dialog, many) {
     this.api = api;
@@ -23,7 +19,7 @@ export class Recaption {
   }
 
   question() {
-    const mode = choice("What to do", MODES);
+    const mode = choice("What to do", this.many.dataset.choices.mode);
     const said = node("p", "dim", "The tagger takes a second or so for each picture. What it would change is shown before it is done.");
     this.dialog.open(`Re-caption ${this.many.chosen.whose()}`, [mode.label, said], "Begin", () => this.begin(mode.input.value));
   }

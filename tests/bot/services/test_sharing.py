@@ -141,6 +141,7 @@ async def test_checks_squares_and_bulk_edits_ask_who_it_is(people, intake, capti
             "re-caption": (WORKERS, lambda who: bulk.looks.begin(people.id, who, "fill", (99,), UnderWay())),
             "how far": (WORKERS, lambda who: bulk.looks.seen(people.id, who)),
             "stop": (WORKERS, lambda who: bulk.looks.stop(people.id, who)),
+            "options as they are": (WORKERS, lambda who: bulk.settings.of(people.id, who)),
             "options": (WORKERS, lambda who: bulk.settings.change(people.id, who, mcut=True)),
             "usual options": (WORKERS, lambda who: bulk.settings.reset(people.id, who)),
             "export": (WORKERS, lambda who: bulk.files.export(people.id, who, "text")),
@@ -222,7 +223,7 @@ def test_no_call_that_takes_a_member_is_forgotten():
         Crops: {"all", "one", "move", "reset", "use", "sheet", "pair"},
         Looks: {"begin", "seen", "stop", "close"},
         BulkEdits: {"captions", "offer", "look", "apply", "undo", "history"},
-        TagSettings: {"change", "reset"},
+        TagSettings: {"of", "change", "reset"},
     }
     for service, names in known.items():
         assert {name for name, _ in inspect.getmembers(service, inspect.isfunction) if name[0] != "_"} == names

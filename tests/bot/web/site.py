@@ -33,6 +33,7 @@ from bot.web.recaption import Recaption
 from bot.web.server import WebServer
 from bot.web.signing import Signer
 from bot.web.squares import Squares
+from bot.web.tagger import TaggerOptions
 from tests.bot.jobs.lab import Clock
 from tests.bot.services.conftest import OWNER, ScriptedTagger
 
@@ -106,6 +107,7 @@ async def site_of(
         Drops(quality, nothing, nothing),
         Squares(desk, crops, nothing),
         Recaption(bulk, posts.under_way),
+        TaggerOptions(bulk.settings),
     )
     server = WebServer(WebConfig(port=0), None)
     signer = Signer(SECRET, server.base_url, clock)

@@ -87,3 +87,27 @@ async def test_on_a_phone_chosen_ones_are_looked_at_and_it_is_stopped(lab, brows
     await tab.until("document.querySelector('#looking').hidden", "the end")
     assert await tab.run(f"{CAPTIONS}") == ["lisaxl, woman, hat"] * 3
     assert tab.complaints == []
+
+
+async def test_the_taggers_options_are_changed_in_a_form(lab, browser, pictures, gate, shots):
+    _, _, tab = await page_of(lab, browser, pictures, gate, PHONE)
+    await tab.click("#tagger")
+    await tab.until("document.querySelectorAll('#many textarea').length == 3", "the form")
+    await tab.shot(shots / "44-tagger.png")
+    await tab.write("#many textarea", "solo, watermark")
+    await tab.write("#many input", "seven")
+    await tab.click("#many-act", "Save")
+    await tab.until("document.querySelector('#many-said').innerText.includes('from 0 to 1')", "what is wrong")
+    assert await tab.run("document.querySelector('#many textarea').value") == "solo, watermark", (
+        "what was written stays"
+    )
+    await tab.write("#many input", "auto")
+    await tab.click("#many-act", "Save")
+    await tab.until("document.querySelector('#done').innerText.includes('Tagger options saved.')", "the end")
+    options = await lab.bot.services.bulk.settings.of(1, lab.alice.id)
+    assert (options.undesired, options.mcut) == (("solo", "watermark"), True)
+    await tab.click("#tagger")
+    await tab.click("#many button", "Back to what is usual")
+    await tab.until("document.querySelector('#done').innerText.includes('the usual ones again')", "back")
+    assert (await lab.bot.services.bulk.settings.of(1, lab.alice.id)).undesired == ()
+    assert tab.complaints == []
