@@ -7,7 +7,8 @@
     PUT    /u/api/caption/{id}                 {"text", "seen", "revision"}; 409 with the other text on a conflict
     DELETE /u/api/picture/{id}                 for good; bot.web.drops has the removal that can be undone
 
-What else a page does is in the other `Routes`: bulk edits in bot.web.edits, drops in bot.web.drops.
+What else a page does is in the other `Routes`: bulk edits and files of captions in bot.web.edits, drops in
+bot.web.drops, squares in bot.web.squares, re-captions in bot.web.recaption, the tagger's options in bot.web.tagger.
 """
 
 from __future__ import annotations
@@ -36,22 +37,8 @@ from bot.web.receive import NAME_LIMIT, BrokeOff, archive_of, picture_of
 from bot.web.shapes import of_hand_over, of_picture, of_sheet
 
 SCRIPTS = (
-    *(
-        "page",
-        "upload",
-        "sheet",
-        "picture",
-        "removal",
-        "look",
-        "squares",
-        "square",
-        "cut",
-        "many",
-        "drops",
-        "files",
-        "dialog",
-    ),
-    *("chosen", "recaption", "tagger", "pace", "dom", "sha256"),
+    *("page", "upload", "sheet", "picture", "removal", "look", "chosen", "squares", "square", "cut", "many", "drops"),
+    *("recaption", "tagger", "files", "dialog", "pace", "dom", "sha256"),
 )
 STATIC: MappingProxyType[str, tuple[str, str]] = MappingProxyType(
     {

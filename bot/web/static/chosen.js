@@ -71,7 +71,7 @@ export class Chosen {
     byId("choose").hidden = !this.sheet.editable;
     byId("choose").setAttribute("aria-pressed", String(this.on));
     byId("pictures").classList.toggle("choosing", this.on);
-    for (const [id, card] of this.sheet.cards) card.choose(this.ids.has(id));
+    for (const [id, card] of this.sheet.cards) card.choose(this.ids.has(id), this.on);
     byId("chosen").hidden = !this.on;
     if (this.on) this.drawLine(chosen);
   }

@@ -11,6 +11,7 @@ export class PictureCard {
     this.sheet = sheet;
     this.picture = picture;
     this.place = 0;
+    this.choosing = false; // a press on the picture chooses it
     this.removal = new Removal(this);
     this.element = node("article", "picture");
     this.element.dataset.picture = picture.id;
@@ -71,8 +72,12 @@ export class PictureCard {
     return this.describe();
   }
 
-  choose(chosen) {
+  choose(chosen, choosing) {
     this.pick.checked = chosen;
+    if (this.choosing !== choosing) {
+      this.choosing = choosing;
+      this.describe();
+    }
     this.element.classList.toggle("chosen", chosen);
   }
 
@@ -93,7 +98,7 @@ export class PictureCard {
     const { name, width, height, level } = this.picture;
     this.text.classList.toggle("changed", this.unsaved());
     this.text.setAttribute("aria-label", `Caption of picture ${this.place}, ${name}`);
-    this.button.setAttribute("aria-label", `Look at picture ${this.place}, ${name}${level ? `: ${LEVELS[level]}` : ""}`);
+    this.button.setAttribute("aria-label", `${this.choosing ? "Choose" : "Look at"} picture ${this.place}, ${name}${level ? `: ${LEVELS[level]}` : ""}`);
     this.pick.setAttribute("aria-label", `Choose picture ${this.place}, ${name}`);
     this.badge.textContent = this.place;
     this.about.replaceChildren(node("span", "", name), `· ${width} × ${height}`);

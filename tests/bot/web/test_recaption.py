@@ -88,6 +88,16 @@ async def test_what_cannot_be_filled_and_a_tagger_that_fails_are_said(site, show
     assert (await site.ask("GET", "api/recaption"))[1] == {"state": "none"}
 
 
+async def test_what_nobody_expected_is_logged_and_said(site, shown, tagger, caplog):
+    async def break_down():
+        raise RuntimeError("no such thing")
+
+    tagger.meanwhile = break_down
+    await site.post("api/recaption", APPEND)
+    assert await ended(site) == {"state": "failed", "said": "Something went wrong on my side; please try again."}
+    assert "no such thing" in caplog.text
+
+
 async def test_it_is_stopped_before_the_next_part(site, gate, tagger):
     await site.post("api/recaption", APPEND)
     await gate.reached.wait()
