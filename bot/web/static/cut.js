@@ -7,7 +7,7 @@ export function before(cut) {
   const [left, top, right, lower] = cut.box;
   const frame = node("span", cut.height > cut.width ? "before tall" : "before");
   frame.style.aspectRatio = `${cut.width} / ${cut.height}`;
-  frame.style.maxWidth = `calc(${cut.width / cut.height} * 60vh)`; // the buttons stay in sight
+  frame.style.maxWidth = `calc(${cut.width / cut.height} * 52vh)`; // the buttons stay in sight
   const kept = node("span", "kept");
   Object.assign(kept.style, { left: share(left), top: share(top), width: share(right - left), height: share(lower - top) });
   frame.append(image(), kept);
