@@ -9,8 +9,8 @@ import discord
 from bot.cards.parts import AMBER, GREEN, GREY, RED, Card, button, custom_id, row, text
 from bot.cards.text import count, escaped
 from bot.rules.quality import Level, Verdict
-from bot.rules.report import CHECKLISTS, SHOWN_NUMBERS, numbers, ranges
-from bot.rules.squares import mended
+from bot.rules.report import SHOWN_NUMBERS, look_yourself, numbers, ranges
+from bot.rules.squares import JUDGED, mended
 from bot.services.messages import Drawing, FileToSend
 from bot.services.quality import PAGE, Report
 
@@ -35,7 +35,7 @@ def report_card(report: Report, sheet: bytes | None) -> Drawing:
         )
         items.append(gallery)
     items.append(text(_to_do(report)))
-    items.append(text(f"-# Look for yourself, I cannot see it: {CHECKLISTS[report.dataset.kind]}."))
+    items.append(text(f"-# {look_yourself(report.dataset.kind)}"))
     items.append(row(*_buttons(report)))
     if report.pages > 1:
         items.append(_pager(report))
@@ -73,7 +73,7 @@ def _counts(report: Report) -> str:
     parts = [f"{DOTS[level]} {levels.count(level)} {words}" for level, words in _WORDS if level in levels]
     lines = [" · ".join(parts)] if parts else []
     if report.squares:
-        lines.append("-# Judged by their squares, which trainings use: what is dimmed is cut away.")
+        lines.append(f"-# {JUDGED}: what is dimmed is cut away.")
     if report.waiting:
         lines.append(f"-# {count(report.waiting, 'picture')} still being looked at …")
     return "\n".join(lines)

@@ -16,6 +16,7 @@ WHAT = (
     "what is bright here. Frames judge the squares. The pictures themselves stay."
 )
 NO_ROOM = "There is no more room that way, or closer would mean enlarging it."
+JUDGED = "Judged by their squares, which trainings use"
 SMALL = f"The square has under {SQUARE} pixels, because the picture has no more: it is enlarged to train."
 
 

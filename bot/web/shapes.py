@@ -15,7 +15,7 @@ from bot.rules.caption import build_caption
 from bot.rules.crop import SQUARE
 from bot.rules.prose import tags_of
 from bot.rules.quality import Level, Verdict
-from bot.rules.report import Group, numbers
+from bot.rules.report import Group, look_yourself, numbers
 from bot.rules.tagging import tag_key
 from bot.services.bulk.edits import CaptionSet, Offer
 from bot.services.crops import Cut, CutsView
@@ -151,6 +151,7 @@ def _of_report(report: Report) -> dict[str, Any]:
         "dropped": report.last_drop.pictures if report.last_drop else 0,
         "measuring": report.waiting,
         "groups": _of_groups(report.groups),
+        "look": [look_yourself(report.dataset.kind), *([f"{squares.JUDGED}."] if report.squares else [])],
         "advice": [words(each) for each in (*mended, *report.advice)],
     }
 

@@ -120,6 +120,7 @@ class Page {
     if (this.dataset.open && report.dropped) buttons.push(this.drops.backButton(report));
     if (this.sheet.size()) buttons.push(this.squares.openButton());
     byId("report-lines").replaceChildren(...lines);
+    byId("report-look").textContent = report.look.join(" ");
     byId("report-buttons").replaceChildren(...buttons);
     byId("report-good").hidden = lines.length > 0;
     byId("report-count").textContent = lines.length || "";

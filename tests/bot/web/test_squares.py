@@ -41,6 +41,9 @@ async def test_squares_are_used_or_shapes_kept(site, shown, store):
     status, said = await site.post("api/squares", {"use": True}, HELPER)
     assert (status, said["used"], said["said"]) == (200, True, "Trainings from now on use the squares.")
     assert await rows(store, "SELECT square FROM dataset") == [(1,)]
+    look = (await site.ask("GET", "api/dataset"))[1]["report"]["look"]
+    assert look[0].startswith("Look for yourself, I cannot see it: other characters")
+    assert look[1] == "Judged by their squares, which trainings use."
     status, said = await site.post("api/squares", {"use": False})
     assert (status, said["used"], said["said"]) == (200, False, "Trainings from now on keep each picture's shape.")
 
