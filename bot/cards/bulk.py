@@ -8,7 +8,7 @@ import discord
 
 from bot.cards.parts import BLUE, GREEN, GREY, Card, button, custom_id, row, text
 from bot.cards.text import count, escaped, listing
-from bot.rules.bulk.captions import TagCount, in_almost_all
+from bot.rules.bulk.captions import TagCount, in_almost_all, why_common
 from bot.rules.bulk.diff import pieces
 from bot.rules.bulk.operations import Change
 from bot.rules.bulk.selection import written_numbers
@@ -134,10 +134,7 @@ def common_card(now: CaptionSet) -> Drawing:
         return note("No tag stands in almost every caption, so there is nothing to suggest.", back)
     lines = [f"`{each.pictures:>3}` {escaped(each.tag, 40)}" for each in common]
     options = [discord.SelectOption(label=_label(each.tag), value=each.code) for each in common]
-    why = (
-        f"These stand in (almost) all of {count(pictures, 'caption')}. What is always there is best left out:"
-        f" `{dataset.trigger}` then learns it. Keep what shall stay changeable, such as clothes."
-    )
+    why = why_common(count(pictures, "caption"), dataset.trigger)
     return _drawing(
         text(f"## In almost all\n{why}"),
         text("\n".join(lines)),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import discord
 
 from bot.cards.parts import Form
 from bot.rules.bulk.captions import TagCount
+from bot.rules.bulk.operations import HOWS, MODES, PLACES
 
 TAGS, NEW, PLACE, PICTURES, FIND, BY, HOW, MODE, FILE = (
     *("tags", "new", "place", "pictures", "find", "by", "how", "mode", "file"),
@@ -21,9 +24,7 @@ def add_form(dataset_id: int, pictures: str = "") -> Form:
     """Tags to add, where, and to which pictures; `pictures` are numbers to begin with."""
     form = Form("Add tags", "bulk-add", dataset_id)
     form.add_item(_line("Tags", TAGS, "With commas. Captions that have one already keep it."))
-    form.add_item(
-        _choice("Where", PLACE, (("last", "Behind the other tags"), ("first", "Right behind trigger and class word")))
-    )
+    form.add_item(_choice("Where", PLACE, PLACES))
     return form.add_item(_pictures(pictures))
 
 
@@ -32,12 +33,7 @@ def replace_form(dataset_id: int, pictures: str = "") -> Form:
     form = Form("Find and replace", "bulk-replace", dataset_id)
     form.add_item(_line("Find", FIND, "As it is written, capitals too."))
     form.add_item(_line("Put in its place", BY, "Empty takes it out.", required=False))
-    kinds = (
-        ("text", "Text, anywhere in the caption"),
-        ("tag", "A whole tag, in any spelling"),
-        ("pattern", "A regular expression"),
-    )
-    form.add_item(_choice("What it is", HOW, kinds))
+    form.add_item(_choice("What it is", HOW, HOWS))
     return form.add_item(_pictures(pictures))
 
 
@@ -50,12 +46,7 @@ def rename_form(dataset_id: int, tag: TagCount) -> Form:
 def recaption_form(dataset_id: int, pictures: str = "") -> Form:
     """Which pictures the tagger looks at again, and what becomes of their captions."""
     form = Form("Re-caption", "bulk-recaption", dataset_id)
-    modes = (
-        ("append", "Add what is missing"),
-        ("fill", "Only captions that have no tags"),
-        ("overwrite", "Write them anew, whatever is there"),
-    )
-    form.add_item(_choice("What to do", MODE, modes))
+    form.add_item(_choice("What to do", MODE, MODES))
     return form.add_item(_pictures(pictures))
 
 
@@ -87,7 +78,7 @@ def _line(
     return discord.ui.Label(text=label, description=about, component=entry)
 
 
-def _choice(label: str, field: str, options: tuple[tuple[str, str], ...]) -> discord.ui.Label[Form]:
+def _choice(label: str, field: str, options: Sequence[tuple[str, str]]) -> discord.ui.Label[Form]:
     """The first option is the one that holds unless another is chosen."""
     select = discord.ui.Select[Form](
         custom_id=field,

@@ -10,20 +10,18 @@ from bot.cards.parts import BLUE, Card, button, custom_id, row, text
 from bot.cards.report import DOTS, verdict_lines
 from bot.cards.text import count, escaped
 from bot.rules.crop import SQUARE
-from bot.rules.quality import SMALL_SIDE, Level, Verdict
+from bot.rules.quality import Level, Verdict
 from bot.rules.report import numbers
-from bot.services.crops import PAGE, Cut, CutsView, CutView
+from bot.rules.squares import SMALL, WHAT, enlarged, kept_whole, now
+from bot.services.crops import PAGE, CutsView, CutView
 from bot.services.messages import Drawing, FileToSend
-
-NO_ROOM = "There is no more room that way, or closer would mean enlarging it."
 
 
 def cuts_card(view: CutsView, sheet: bytes, said: str = "") -> Drawing:
     """All squares of a page: what stays bright is kept."""
     dataset = view.dataset
     file = FileToSend(sheet, f"squares-{dataset.id}.jpg", "Each picture with its square; the rest is dimmed")
-    now = "**squares are used**" if view.used else "**shapes are kept**"
-    head = f"## Squares\n{_WHAT}\nNow: {now}."
+    head = f"## Squares\n{WHAT}\nNow: **{now(square=view.used)}**."
     items: list[discord.ui.Item[Card]] = [text(head), _gallery(file), text("\n".join(_notes(view)))]
     if said:
         items.append(text(said))
@@ -54,7 +52,8 @@ def cut_card(view: CutView, pair: bytes, said: str = "") -> Drawing:
     size = f"{cut.side} × {cut.side} of {cut.picture.width} × {cut.picture.height}"
     head = f"{cut.number} / {view.total} · {escaped(cut.picture.file_name, 60)}\n{size} pixels, {kind}"
     items: list[discord.ui.Item[Card]] = [text(head), _gallery(file)]
-    judged = verdict_lines(cut.verdict) if cut.verdict else [_enlarged(cut)]
+    small = f"{DOTS[Level.AMBER]} {SMALL}" if cut.side < SQUARE else ""
+    judged = verdict_lines(cut.verdict) if cut.verdict else [small]
     if lines := [line for line in (*judged, said) if line]:
         items.append(text("\n".join(lines)))
     items += [
@@ -86,34 +85,17 @@ def _gallery(file: FileToSend) -> discord.ui.MediaGallery[Card]:
 
 def _notes(view: CutsView) -> list[str]:
     """Nothing is enlarged in silence."""
-    tiny = [cut.number for cut in view.cuts if cut.side < SMALL_SIDE]
-    small = [cut.number for cut in view.cuts if SMALL_SIDE <= cut.side < SQUARE]
-    whole = sum(cut.picture.width == cut.picture.height == cut.side for cut in view.cuts)
-    lines = [f"{count(len(view.cuts), 'picture')}, {whole} square already and kept whole."]
+    lines = [kept_whole(count(len(view.cuts), "picture"), view.whole)]
     if squares := [cut.verdict for cut in view.cuts if cut.verdict]:
         lines.append(f"In squares: {_tally(squares)}. In their shapes: {_tally(view.kept)}.")
-    if small:
-        lines.append(f"🟡 **{numbers(small)}** under {SQUARE} pixels: enlarged to train, a little soft.")
-    if tiny:
-        lines.append(f"🔴 **{numbers(tiny)}** under {SMALL_SIDE} pixels: enlarged a lot. Better keep their shapes.")
+    for each in enlarged({cut.number: cut.side for cut in view.cuts}):
+        lines.append(f"{DOTS[each.level]} **{numbers(each.numbers)}** {each.short}. {each.advice}".rstrip())
     return lines
-
-
-_WHAT = (
-    "A picture's shape is how wide and how high it is. Kept, nearly all of the picture is trained; in squares, only "
-    "what is bright here. Frames judge the squares. The pictures themselves stay."
-)
 
 
 def _tally(verdicts: Sequence[Verdict]) -> str:
     levels = [each.level for each in verdicts]
     return " ".join(f"{DOTS[level]} {levels.count(level)}" for level in Level if level in levels)
-
-
-def _enlarged(cut: Cut) -> str:
-    if cut.side >= SQUARE:
-        return ""
-    return f"🟡 The square has under {SQUARE} pixels, because the picture has no more: it is enlarged to train."
 
 
 def _select(view: CutsView) -> discord.ui.Select[Card]:

@@ -9,7 +9,8 @@ import discord
 from bot.cards.parts import AMBER, GREEN, GREY, RED, Card, button, custom_id, row, text
 from bot.cards.text import count, escaped
 from bot.rules.quality import Level, Verdict
-from bot.rules.report import CHECKLISTS, SHOWN_NUMBERS, numbers, ranges
+from bot.rules.report import SHOWN_NUMBERS, look_yourself, numbers, ranges
+from bot.rules.squares import JUDGED, mended
 from bot.services.messages import Drawing, FileToSend
 from bot.services.quality import PAGE, Report
 
@@ -34,7 +35,7 @@ def report_card(report: Report, sheet: bytes | None) -> Drawing:
         )
         items.append(gallery)
     items.append(text(_to_do(report)))
-    items.append(text(f"-# Look for yourself, I cannot see it: {CHECKLISTS[report.dataset.kind]}."))
+    items.append(text(f"-# {look_yourself(report.dataset.kind)}"))
     items.append(row(*_buttons(report)))
     if report.pages > 1:
         items.append(_pager(report))
@@ -72,7 +73,7 @@ def _counts(report: Report) -> str:
     parts = [f"{DOTS[level]} {levels.count(level)} {words}" for level, words in _WORDS if level in levels]
     lines = [" · ".join(parts)] if parts else []
     if report.squares:
-        lines.append("-# Judged by their squares, which trainings use: what is dimmed is cut away.")
+        lines.append(f"-# {JUDGED}: what is dimmed is cut away.")
     if report.waiting:
         lines.append(f"-# {count(report.waiting, 'picture')} still being looked at …")
     return "\n".join(lines)
@@ -91,7 +92,7 @@ def _to_do(report: Report) -> str:
     if len(report.groups) > SHOWN_GROUPS or any(len(group.numbers) > SHOWN_NUMBERS for group in report.groups):
         lines.append(_READ_ALL)
     if report.mended:
-        lines.append(f"• Not red any more in a square: **{numbers(report.mended)}**. Press *Squares* to see them.")
+        lines.append(f"• {mended(f'**{numbers(report.mended)}**', '*Squares*')}")
     lines += [f"• {sentence}" for sentence in report.advice]
     return "\n".join(lines) if lines else "Nothing to do: press *Train* on the dataset's card."
 

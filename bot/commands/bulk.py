@@ -24,14 +24,14 @@ from bot.errors import NotFound, Refused
 from bot.rules.bulk.operations import (
     AddTags,
     Dedupe,
+    How,
     Mode,
     MoveTag,
     Operation,
     RemoveTags,
     RenameTag,
-    ReplacePattern,
-    ReplaceText,
     SortTags,
+    replacement,
 )
 from bot.rules.bulk.selection import written_numbers
 from bot.services.bulk.edits import CaptionSet
@@ -219,33 +219,31 @@ async def _added(interaction: Interaction, parts: list[str]) -> None:
 
 async def _replaced(interaction: Interaction, parts: list[str]) -> None:
     now = await _now(interaction, int(parts[0]))
-    find, by = text_of(interaction, forms.FIND), text_of(interaction, forms.BY)
+    chosen = chosen_of(interaction, forms.HOW)
+    how: How = "tag" if chosen == ["tag"] else "pattern" if chosen == ["pattern"] else "text"
     pictures = now.numbered(text_of(interaction, forms.PICTURES))
-    if not find.strip():
-        raise Refused("Write what is to be found.")
-    match chosen_of(interaction, forms.HOW):
-        case ["tag"]:
-            await _offer(interaction, now.dataset.id, RenameTag(old=find, new=by, pictures=pictures))
-        case ["pattern"]:
-            await taking_time(interaction)
-            await _offer(interaction, now.dataset.id, ReplacePattern(find=find, by=by, pictures=pictures))
-        case _:
-            await _offer(interaction, now.dataset.id, ReplaceText(find=find, by=by, pictures=pictures))
+    operation = replacement(how, text_of(interaction, forms.FIND), text_of(interaction, forms.BY), pictures)
+    if how == "pattern":
+        await taking_time(interaction)
+    await _offer(interaction, now.dataset.id, operation)
 
 
 async def _recaptioned(interaction: Interaction, parts: list[str]) -> None:
-    services, dataset_id = bot_of(interaction).services, int(parts[0])
+    services, now = bot_of(interaction).services, await _now(interaction, int(parts[0]))
+    dataset_id, pictures = now.dataset.id, now.numbered(text_of(interaction, forms.PICTURES))
     chosen = chosen_of(interaction, forms.MODE)
     mode: Mode = "overwrite" if chosen == ["overwrite"] else "fill" if chosen == ["fill"] else "append"
     await taking_time(interaction)
 
     async def progress(done: int, total: int) -> None:
+        if not done:  # the first part is soon through
+            return
         with contextlib.suppress(discord.HTTPException):
             await show(interaction, cards.note(f"Looked at {done} of {total} pictures …"))
 
     with services.posts.under_way:  # a bot that stops waits for it
         operation, notes = await services.bulk.recaptioner.look(
-            dataset_id, interaction.user.id, text_of(interaction, forms.PICTURES), mode, progress
+            dataset_id, interaction.user.id, pictures, mode, progress
         )
         offer = await services.bulk.edits.offer(dataset_id, interaction.user.id, operation, notes)
         try:

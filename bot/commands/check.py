@@ -8,7 +8,7 @@ from typing import Any
 import discord
 from discord import app_commands
 
-from bot.cards.crop import NO_ROOM, cut_card, cuts_card
+from bot.cards.crop import cut_card, cuts_card
 from bot.cards.dataset import note_card
 from bot.cards.parts import upload
 from bot.cards.report import dropped_card, marker, undone_text
@@ -17,6 +17,7 @@ from bot.commands.choose import autocomplete_dataset, chosen_dataset
 from bot.commands.respond import bot_of, respond, show, taking_time
 from bot.errors import NotFound
 from bot.rules.crop import MOVES
+from bot.rules.squares import NO_ROOM, from_now_on
 from bot.services.messages import Drawing
 from bot.services.retention import UNDO_DAYS
 
@@ -101,8 +102,7 @@ async def _use(interaction: Interaction, parts: list[str]) -> None:
     await services.checks.crops.use(dataset_id, interaction.user.id, square=square)
     services.wake_cards()
     await interaction.response.defer()
-    words = "Trainings from now on use the squares." if square else "Trainings from now on keep each picture's shape."
-    await _show_all(interaction, dataset_id, 0, words)
+    await _show_all(interaction, dataset_id, 0, from_now_on(square=square))
 
 
 async def _picked(interaction: Interaction, parts: list[str]) -> None:

@@ -12,6 +12,7 @@ from bot.cards import tag_options as cards
 from bot.commands.actions import Action, chosen_of, text_of
 from bot.commands.choose import autocomplete_dataset, chosen_dataset
 from bot.commands.respond import bot_of, show
+from bot.rules.tag_words import parsed_cut, parsed_replacements, parsed_tags
 from bot.rules.tagging import CHARACTERS, PROFILES
 from bot.services.tag_options import options_of
 from bot.store.rows import Dataset
@@ -52,9 +53,9 @@ async def _words_chosen(interaction: Interaction, parts: list[str]) -> None:
     await _change(
         interaction,
         parts,
-        undesired=cards.parsed_tags(text_of(interaction, cards.UNDESIRED)) + now.undesired[undesired:],
-        replacements=cards.parsed_replacements(text_of(interaction, cards.REPLACED)) + now.replacements[replaced:],
-        first=cards.parsed_tags(text_of(interaction, cards.FIRST)) + now.first[first:],
+        undesired=parsed_tags(text_of(interaction, cards.UNDESIRED)) + now.undesired[undesired:],
+        replacements=parsed_replacements(text_of(interaction, cards.REPLACED)) + now.replacements[replaced:],
+        first=parsed_tags(text_of(interaction, cards.FIRST)) + now.first[first:],
     )
 
 
@@ -71,7 +72,7 @@ async def _model_chosen(interaction: Interaction, parts: list[str]) -> None:
         characters=names,
         ratings="first" if "first" in extras else "last" if "last" in extras else "no",
         underscores="underscores" in extras,
-        **cards.parsed_cut(text_of(interaction, cards.CUT)),
+        **parsed_cut(text_of(interaction, cards.CUT)),
     )
 
 

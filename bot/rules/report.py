@@ -94,6 +94,11 @@ def advice(kind: Kind, pictures: Sequence[Seen], batch_size: int) -> list[str]:
     return found
 
 
+def look_yourself(kind: Kind) -> str:
+    """What a member must see to, as no detector does."""
+    return f"Look for yourself, I cannot see it: {CHECKLISTS[kind]}."
+
+
 def mended(kept: Sequence[Seen], squares: Sequence[Seen]) -> list[int]:
     """Numbers of the pictures that are red in their own shape and not in their square, judged both ways."""
     red = {each.picture_id for each in squares if each.verdict.level is Level.RED}

@@ -56,14 +56,18 @@ from bot.vision.measuring.measurer import Measurer
 from bot.vision.sheets.painter import Painter
 from bot.vision.tagging.tagger import Tagger
 from bot.vision.zips.unzip import Unzipper
+from bot.web.drops import Drops
 from bot.web.edits import ManyAtOnce
 from bot.web.guard import Guard
 from bot.web.limits import Limits
 from bot.web.links import Links
 from bot.web.pages import Pages
 from bot.web.passes import Passes
+from bot.web.recaption import Recaption
 from bot.web.server import Download, WebServer
 from bot.web.signing import Signer, load_secret
+from bot.web.squares import Squares
+from bot.web.tagger import TaggerOptions
 
 Clock = Callable[[], float]
 """Tells the time, in Unix seconds."""
@@ -175,6 +179,7 @@ class Services:
         await self.cards.close()
         await self.web.close()
         await self.tagger.close()
+        await self.bulk.looks.close()
         await self.checks.measurer.close()
         await self.store.close()
 
@@ -247,7 +252,14 @@ def _build(store: Store, config: Config, client: discord.Client, clock: Clock, p
     posts = Posts(store, intake, _unpack(intake, config), wake_new, drawing.wake)
     desk = Desk(store, intake, captions, checks.quality, posts, config.intake, wake_new, drawing.wake)
     bulk = Bulk.build(store, pictures, tagger, config.tagger, clock)
-    many = ManyAtOnce(bulk, checks.quality, drawing.wake, measuring.wake)
+    limits = Limits()
+    parts = (
+        ManyAtOnce(bulk, config.intake.max_pictures, limits, drawing.wake),
+        Drops(checks.quality, drawing.wake, measuring.wake),
+        Squares(desk, checks.crops, drawing.wake),
+        Recaption(bulk, posts.under_way),
+        TaggerOptions(bulk.settings),
+    )
     return Services(
         store=store,
         config=config,
@@ -268,7 +280,7 @@ def _build(store: Store, config: Config, client: discord.Client, clock: Clock, p
         cards=cards,
         links=site.links,
         passes=site.passes,
-        pages=_pages(desk, many, pictures, site.passes, config),
+        pages=Pages(desk, parts, pictures, Guard(site.passes, limits), limits, config.paths.data),
         web=site.web,
         upkeep=_build_upkeep(store, config, pictures, jobs, clock),
         loops=(*_loops(config, jobs, outbox, datasets, threads), captioning, measuring, drawing),
@@ -296,11 +308,6 @@ def _both(one: Callable[[], None], other: Callable[[], None]) -> Callable[[], No
         other()
 
     return wake
-
-
-def _pages(desk: Desk, many: ManyAtOnce, pictures: FileStore, passes: Passes, config: Config) -> Pages:
-    limits = Limits()
-    return Pages(desk, many, pictures, Guard(passes, limits), limits, config.paths.data)
 
 
 def _unpack(intake: Intake, config: Config) -> Unpack:

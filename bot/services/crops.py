@@ -57,6 +57,11 @@ class CutsView:
     page: int
     pages: int
 
+    @property
+    def whole(self) -> int:
+        """How many pictures are square already and lose nothing."""
+        return sum(cut.picture.width == cut.picture.height == cut.side for cut in self.cuts)
+
 
 @dataclass(frozen=True, slots=True)
 class CutView:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from bot.config import Config
@@ -143,12 +143,16 @@ class Quality:
             report = await self._look(tx, dataset_id)
             if digest != report.red_digest or not report.red:
                 raise Refused("The report has changed meanwhile. Look at it once more, then press again.")
-            red = {each.picture_id for each in report.red}
-            gone = [each for each in await pictures_of_dataset(tx, dataset_id) if each.id in red]
-            drop = Drop(self._clock(), len(gone))
-            await rows.drop(tx, gone, user_id, drop.dropped_at)
-            await self._redraw(tx, dataset_id)
-        return drop
+            return await self._drop(tx, dataset_id, user_id, {each.picture_id for each in report.red})
+
+    async def drop_chosen(self, dataset_id: int, user_id: int, chosen: Collection[int]) -> Drop:
+        """Take out pictures of the dataset, whatever the report says of them; what is gone already is left out.
+
+        Raises NotFound when all of them are, NotYours, Refused.
+        """
+        async with self._store.transaction() as tx:
+            await allowed(tx, dataset_id, user_id, "edit")
+            return await self._drop(tx, dataset_id, user_id, chosen)
 
     async def drop_one(self, picture_id: int, user_id: int) -> Picture:
         """Take out one picture, whatever the report says of it; raises NotFound, NotYours, Refused."""
@@ -157,9 +161,17 @@ class Quality:
             if picture is None:
                 raise NotFound("This picture was removed.")
             await allowed(tx, picture.dataset_id, user_id, "edit")
-            await rows.drop(tx, [picture], user_id, self._clock())
-            await self._redraw(tx, picture.dataset_id)
+            await self._drop(tx, picture.dataset_id, user_id, [picture.id])
         return picture
+
+    async def _drop(self, tx: Connection, dataset_id: int, user_id: int, chosen: Collection[int]) -> Drop:
+        gone = [each for each in await pictures_of_dataset(tx, dataset_id) if each.id in chosen]
+        if not gone:
+            raise NotFound("This was removed already.")
+        drop = Drop(self._clock(), len(gone))
+        await rows.drop(tx, gone, user_id, drop.dropped_at)
+        await self._redraw(tx, dataset_id)
+        return drop
 
     async def undo(
         self, dataset_id: int, user_id: int, drop: int | None = None, *, picture_id: int | None = None

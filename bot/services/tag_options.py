@@ -52,6 +52,11 @@ class TagSettings:
         self._store = store
         self.host = host
 
+    async def of(self, dataset_id: int, user_id: int) -> TagOptions:
+        """The options that hold now; raises NotFound, NotYours."""
+        async with self._store.transaction() as tx:
+            return options_of(await allowed(tx, dataset_id, user_id, "see"), self.host)
+
     async def change(self, dataset_id: int, user_id: int, **values: Any) -> TagOptions:
         """Change some options; raises NotFound, NotYours, and Refused for a model the host does not offer."""
         if values.get("model", "") not in ("", *self.host.models):

@@ -31,6 +31,10 @@ HEADERS: MappingProxyType[str, str] = MappingProxyType(
 )
 
 
+class NotUnderstood(Exception):
+    """The page sent what no page of ours sends; the guard answers it."""
+
+
 def json_answer(status: int, value: dict[str, Any], more: dict[str, str] | None = None) -> web.Response:
     """An answer; `more` headers go with it."""
     return web.json_response(value, status=status, headers={**HEADERS, **(more or {})})
@@ -55,7 +59,7 @@ async def json_of(request: web.Request) -> Any:
     """What the page sent; None when it is not JSON. Its size is bounded by the application's client_max_size."""
     try:
         return await request.json()
-    except ValueError:
+    except (ValueError, RecursionError):  # thousands of brackets inside brackets
         return None
 
 

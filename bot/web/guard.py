@@ -8,10 +8,11 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from bot.errors import LoreleiError
-from bot.web.answers import error_answer, refused
+from bot.web.answers import NotUnderstood, error_answer, not_understood, refused
 from bot.web.limits import Limits, TooMany
 from bot.web.passes import Pass, Passes
 
+TOO_MUCH = "That is a little much at once; the page goes on by itself, or press once more in a moment."
 RETRY_AFTER = {"Retry-After": "2"}
 FRESH = "Press Upload many on the dataset's card for a fresh link."
 
@@ -40,7 +41,9 @@ class Guard:
                 self._limits.count(made.user_id)
                 return await handler(request, made)
             except TooMany:
-                return error_answer(429, "That is a little much at once; the page goes on by itself.", RETRY_AFTER)
+                return error_answer(429, TOO_MUCH, RETRY_AFTER)
+            except NotUnderstood:
+                return not_understood()
             except LoreleiError as error:
                 return refused(error)
 

@@ -16,6 +16,10 @@ ARCHIVES_PER_MEMBER = 1
 """Archives of one member on their way or being unpacked at once."""
 ARCHIVES = 3
 """Archives of all members lying on the disk at once, each of at most `intake.max_zip_bytes`."""
+EDITS_PER_MEMBER = 2
+"""Bulk edits of one member being worked out at once; the page asks for one."""
+EDITS = 4
+"""The same of all members: each may take a second, one by a pattern a process of its own."""
 REQUESTS_PER_MINUTE = 1200
 """Of one member: a page of 100 pictures takes about 100 at once, an upload of 100 as many again."""
 MINUTE = 60.0
@@ -32,6 +36,7 @@ class Limits:
         self._clock = clock
         self._uploads = _Places(UPLOADS, UPLOADS_PER_MEMBER)
         self._archives = _Places(ARCHIVES, ARCHIVES_PER_MEMBER)
+        self._edits = _Places(EDITS, EDITS_PER_MEMBER)
         self._asked: Counter[int] = Counter()
         self._minute = 0.0
 
@@ -51,6 +56,10 @@ class Limits:
     def archive(self, user_id: int) -> AbstractAsyncContextManager[None]:
         """The same for an archive, until it is unpacked."""
         return self._archives.hold(user_id)
+
+    def edit(self, user_id: int) -> AbstractAsyncContextManager[None]:
+        """The same for a bulk edit, while it is worked out."""
+        return self._edits.hold(user_id)
 
 
 class _Places:

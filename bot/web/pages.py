@@ -5,18 +5,21 @@
     GET    /u/api/picture/{id}?side=320|1024   a small JPEG
     PUT    /u/api/file/{sha256}?name=…         one picture, or a ZIP of them; the same again changes nothing
     PUT    /u/api/caption/{id}                 {"text", "seen", "revision"}; 409 with the other text on a conflict
-    DELETE /u/api/picture/{id}
+    DELETE /u/api/picture/{id}                 for good; bot.web.drops has the removal that can be undone
 
-What changes many pictures at once is in bot.web.edits.
+What else a page does is in the other `Routes`: bulk edits and files of captions in bot.web.edits, drops in
+bot.web.drops, squares in bot.web.squares, re-captions in bot.web.recaption, the tagger's options in bot.web.tagger.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
+from typing import Protocol
 
 from aiohttp import web
 
@@ -27,21 +30,21 @@ from bot.services.desk import Desk
 from bot.services.files import FileStore
 from bot.services.unpack import is_archive_name
 from bot.web.answers import HEADERS, error_answer, json_answer, json_of, not_understood
-from bot.web.edits import ManyAtOnce
 from bot.web.guard import Guard
 from bot.web.limits import Limits
 from bot.web.passes import Pass
-from bot.web.receive import BrokeOff, archive_of, picture_of
+from bot.web.receive import NAME_LIMIT, BrokeOff, archive_of, picture_of
 from bot.web.shapes import of_hand_over, of_picture, of_sheet
 
+SCRIPTS = (
+    *("page", "upload", "sheet", "picture", "removal", "look", "chosen", "squares", "square", "cut", "many", "drops"),
+    *("recaption", "tagger", "files", "dialog", "pace", "dom", "sha256"),
+)
 STATIC: MappingProxyType[str, tuple[str, str]] = MappingProxyType(
     {
         "": ("page.html", "text/html"),
         "page.css": ("page.css", "text/css"),
-        **{
-            f"{name}.js": (f"{name}.js", "text/javascript")
-            for name in ("page", "upload", "sheet", "picture", "many", "look", "pace", "dom", "sha256")
-        },
+        **{f"{name}.js": (f"{name}.js", "text/javascript") for name in SCRIPTS},
     }
 )
 """What is served without a pass, by its name behind /u/."""
@@ -49,18 +52,24 @@ SIDES = ("320", "1024")
 """Sizes a picture can be had in: a tile of the sheet on a dense screen, and the picture looked at."""
 THUMBNAILS_AT_ONCE = 2
 MAX_JSON_BYTES = 64 * 1024
-NAME_LIMIT = 255
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+class Routes(Protocol):
+    """A part of what pages can do."""
+
+    def add_to(self, router: web.UrlDispatcher, guard: Guard) -> None:
+        """Register the part's routes."""
 
 
 class Pages:
     """The routes of datasets' pages."""
 
     def __init__(
-        self, desk: Desk, many: ManyAtOnce, files: FileStore, guard: Guard, limits: Limits, folder: Path
+        self, desk: Desk, parts: Sequence[Routes], files: FileStore, guard: Guard, limits: Limits, folder: Path
     ) -> None:
         self._desk = desk
-        self._many = many
+        self._parts = parts
         self._files = files
         self._guard = guard
         self._limits = limits
@@ -77,7 +86,8 @@ class Pages:
         router.add_delete("/u/api/picture/{id:[0-9]{1,18}}", guard(self._remove))
         router.add_put("/u/api/caption/{id:[0-9]{1,18}}", guard(self._caption))
         router.add_put("/u/api/file/{sha256}", guard(self._file))
-        self._many.add_to(router, guard)
+        for part in self._parts:
+            part.add_to(router, guard)
 
     async def _dataset(self, request: web.Request, made: Pass) -> web.StreamResponse:
         sheet = await self._desk.sheet(made.dataset_id, made.user_id)

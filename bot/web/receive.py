@@ -29,6 +29,8 @@ STALL_SECONDS = 30.0
 SLOWEST = 40 * 1024
 """Bytes a second under which an upload is given up in the end: a slow phone's 400 kbit/s, with some room."""
 CHUNK = 64 * 1024
+NAME_LIMIT = 255
+"""Characters that are read of a file's name."""
 
 
 class BrokeOff(Exception):
@@ -43,6 +45,11 @@ async def picture_of(request: web.Request, name: str, sha256: str, limit: int) -
     whole = bytes(data)
     _compare(await asyncio.to_thread(hashlib.sha256, whole), sha256)
     return Incoming.holding(name, whole)
+
+
+async def text_of(request: web.Request, name: str, limit: int) -> Incoming:
+    """The same of a file of captions; it needs no sha256, as what it would change is shown before it is done."""
+    return Incoming.holding(name, b"".join([part async for part in _parts(request, limit)]))
 
 
 @contextlib.asynccontextmanager

@@ -91,6 +91,14 @@ def in_almost_all(counts: Sequence[TagCount], pictures: int) -> list[TagCount]:
     return [each for each in counts if each.pictures >= ALMOST_ALL * pictures]
 
 
+def why_common(captions: str, trigger: str) -> str:
+    """What to do about tags in (almost) all of `captions` ("12 captions")."""
+    return (
+        f"These stand in (almost) all of {captions}. What is always there is best left out: `{trigger}` then learns it."
+        " Keep what shall stay changeable, such as clothes."
+    )
+
+
 def captions_with(tag: str, captions: Iterable[Captioned], subject: Subject) -> list[Captioned]:
     """The captions in which the tag stands."""
     key = tag_key(tag)

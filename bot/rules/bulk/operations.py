@@ -19,6 +19,22 @@ from bot.rules.tagging import tag_key
 
 Mode = Literal["overwrite", "append", "fill"]
 Place = Literal["first", "last"]
+How = Literal["text", "tag", "pattern"]
+MODES: tuple[tuple[Mode, str], ...] = (
+    ("append", "Add what is missing"),
+    ("fill", "Only captions that have no tags"),
+    ("overwrite", "Write them anew, whatever is there"),
+)
+PLACES: tuple[tuple[Place, str], ...] = (
+    ("last", "Behind the other tags"),
+    ("first", "Right behind trigger and class word"),
+)
+HOWS: tuple[tuple[How, str], ...] = (
+    ("text", "Text, anywhere in the caption"),
+    ("tag", "A whole tag, in any spelling"),
+    ("pattern", "A regular expression"),
+)
+"""What members choose from, here and there; the first of each unless they choose another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,6 +294,19 @@ class Recaption(Operation):
         there = set(map(tag_key, items))
         place = end_of_tags(items)
         return [*items[:place], *(tag for tag in found if tag_key(tag) not in there), *items[place:]]
+
+
+def replacement(how: How, find: str, by: str, pictures: tuple[int, ...] | None = None) -> Operation:
+    """What *Find and replace* does, by what is to be found; raises Refused when that is nothing."""
+    if not find.strip():
+        raise Refused("Write what is to be found.")
+    match how:
+        case "tag":
+            return RenameTag(old=find, new=by, pictures=pictures)
+        case "pattern":
+            return ReplacePattern(find=find, by=by, pictures=pictures)
+        case "text":
+            return ReplaceText(find=find, by=by, pictures=pictures)
 
 
 def end_of_tags(items: Sequence[str]) -> int:

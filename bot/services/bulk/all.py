@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from bot.config import TaggerConfig
 from bot.services.bulk.edits import BulkEdits
 from bot.services.bulk.files import CaptionFiles
+from bot.services.bulk.looks import Looks
 from bot.services.bulk.patterns import Patterns
 from bot.services.bulk.recaption import Recaptioner
 from bot.services.files import FileStore
@@ -23,6 +24,7 @@ class Bulk:
     edits: BulkEdits
     files: CaptionFiles
     recaptioner: Recaptioner
+    looks: Looks
     settings: TagSettings
 
     @classmethod
@@ -31,4 +33,6 @@ class Bulk:
     ) -> Bulk:
         """The services over the store."""
         edits = BulkEdits(store, Patterns(), clock)
-        return cls(edits, CaptionFiles(edits), Recaptioner(edits, pictures, tagger, host), TagSettings(store, host))
+        recaptioner = Recaptioner(edits, pictures, tagger, host)
+        looks = Looks(store, edits, recaptioner, clock)
+        return cls(edits, CaptionFiles(edits), recaptioner, looks, TagSettings(store, host))

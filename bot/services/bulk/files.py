@@ -58,7 +58,7 @@ class CaptionFiles:
     async def offer_import(self, dataset_id: int, user_id: int, file: Incoming) -> Offer:
         """What a file of captions would change, offered; raises NotFound, NotYours, and Refused with the reason."""
         now = await self._edits.captions(dataset_id, user_id)
-        data = await _bytes_of(file, max(FEWEST_BYTES, len(now.pictures) * PICTURE_BYTES))
+        data = await _bytes_of(file, most_bytes(len(now.pictures)))
         read = await asyncio.to_thread(_read, data, file.name, _named(now))
         if not read.texts:
             why = " ".join(read.notes[:3]) or "It holds no captions."
@@ -69,6 +69,11 @@ class CaptionFiles:
         return await self._edits.offer(dataset_id, user_id, operation, _few(read.notes))
 
 
+def most_bytes(pictures: int) -> int:
+    """What a file of captions may have in a dataset of so many pictures."""
+    return max(FEWEST_BYTES, pictures * PICTURE_BYTES)
+
+
 async def _bytes_of(file: Incoming, most: int) -> bytes:
     too_large = Refused(f"A file of captions may have {most // 2**20} MB here. Send one of /captions export.")
     if file.size > most:
@@ -76,7 +81,7 @@ async def _bytes_of(file: Incoming, most: int) -> bytes:
     try:
         data = await file.read()
     except OSError as error:
-        raise Refused("The file could not be fetched from Discord. Send it once more.") from error
+        raise Refused("The file could not be fetched. Send it once more.") from error
     if len(data) > most:
         raise too_large
     return data

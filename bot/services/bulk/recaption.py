@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from bot.config import TaggerConfig
-from bot.errors import Refused
+from bot.errors import NotFound, Refused
 from bot.rules.bulk.captions import Subject
 from bot.rules.bulk.operations import Mode, Recaption
 from bot.services.bulk.edits import BulkEdits, Offer
@@ -31,27 +31,31 @@ class Recaptioner:
         self._host = host
 
     async def look(
-        self, dataset_id: int, user_id: int, numbers: str, mode: Mode, progress: Progress | None = None
+        self,
+        dataset_id: int,
+        user_id: int,
+        pictures: tuple[int, ...] | None,
+        mode: Mode,
+        progress: Progress | None = None,
     ) -> tuple[Recaption, list[str]]:
-        """Tag the chosen pictures (`1-5, 8`, empty for all) by the dataset's options; with sentences on what failed.
+        """Tag the chosen pictures, None for all, by the dataset's options; with sentences on what failed.
 
-        `progress` is awaited before each part but the first. Raises NotFound, NotYours, Refused, TaggerError.
+        `progress` is awaited before each part, what it raises ends the look. Raises NotFound, NotYours, Refused,
+        TaggerError.
         """
         now = await self._edits.captions(dataset_id, user_id)
-        chosen = now.numbered(numbers)
         subject = now.subject
-        wanted = [
-            each
-            for each in now.pictures
-            if (chosen is None or each.id in chosen) and not (mode == "fill" and subject.items(each.caption))
-        ]
+        chosen = [each for each in now.pictures if pictures is None or each.id in pictures]
+        wanted = [each for each in chosen if not (mode == "fill" and subject.items(each.caption))]
+        if not chosen:
+            raise NotFound("These pictures were removed." if pictures else "There are no pictures yet. Add some first.")
         if not wanted:
             raise Refused("All of them have captions already, so there is nothing to fill.")
         options = options_of(now.dataset, self._host)
         paths = [self._files.path(each.file) for each in wanted]
         results: list[TagResult | None] = []
         for start in range(0, len(paths), CHUNK):
-            if start and progress is not None:
+            if progress is not None:
                 await progress(start, len(paths))
             results += await self._tagger.tag(paths[start : start + CHUNK], cut_of(options), options.model)
         tags = {
@@ -61,7 +65,7 @@ class Recaptioner:
         }
         failed = len(wanted) - len(tags)
         notes = [f"{failed} could not be opened by the tagger; they are left out."] if failed else []
-        return Recaption(mode=mode, tags=tags, pictures=chosen), notes
+        return Recaption(mode=mode, tags=tags, pictures=pictures), notes
 
 
 async def announce(tx: Connection, offer: Offer, user_id: int) -> None:

@@ -28,6 +28,15 @@ export function refill(parent, children) {
   if (children.includes(held)) held.focus({ preventScroll: true });
 }
 
+// "● 3, 7, 9 Too small. Send the originals.": pictures with the same finding.
+export function groupLine({ level, numbers, said }) {
+  const more = numbers.length - 8;
+  const shown = numbers.slice(0, 8).join(", ") + (more > 0 ? ` and ${more} more` : "");
+  const line = node("li");
+  line.append(node("b", `level ${level}`, shown), ` ${said}`);
+  return line;
+}
+
 // What went wrong, as a sentence: the bot's own, or that it was not reached.
 export function sentenceOf(error) {
   return error.status ? error.message : "No connection to the bot. Try again.";

@@ -1,56 +1,60 @@
-// What changes many pictures at once: shown before it is done, and taken back by Undo. The report's red pictures too.
+// What changes many captions at once: shown before it is done, and taken back by Undo.
 
-import { button, byId, count, node, sentenceOf } from "./dom.js";
+import { box, choice, field } from "./dialog.js";
+import { button, byId, count, node } from "./dom.js";
 
 const MOVED = "Captions changed meanwhile, so nothing was done yet. This is what it would do now:";
+const NOTHING_COMMON = "No tag stands in almost every caption, so there is nothing to suggest.";
 
 export class Many {
-  constructor(api, changed) {
-    this.api = api;
-    this.changed = changed; // have the page look for news
-    this.dialog = byId("many");
-    byId("many-form").addEventListener("submit", (event) => { event.preventDefault(); this.act?.(); });
-    byId("many-close").addEventListener("click", () => this.dialog.close());
-    byId("done-close").addEventListener("click", () => { byId("done").hidden = true; });
+  constructor(dialog) {
+    this.dialog = dialog;
+    this.chosen = null; // whose captions, if not all
+    byId("common").addEventListener("click", () => this.askCommon());
+    for (const by of ["name", "frequency"]) byId(`sort-${by}`).addEventListener("click", () => this.offer({ do: "sort", by }));
     byId("add-tags").addEventListener("click", () => this.askAdd());
     byId("replace").addEventListener("click", () => this.askReplace());
     byId("dedupe").addEventListener("click", () => this.offer({ do: "dedupe" }));
     byId("history").addEventListener("click", () => this.history());
-    byId("export-text").addEventListener("click", () => this.export("text"));
-    byId("export-zip").addEventListener("click", () => this.export("zip"));
   }
 
   // --- questions ---
   askRename(tag) {
-    const field = this.field("New tag", tag);
-    this.open(`Rename “${tag}”`, [field.label], "Next", () => this.offer({ do: "rename", tag, new: field.input.value }));
-    field.input.select();
+    const name = field("New tag", tag);
+    const next = () => this.offer({ do: "rename", tag, new: name.input.value });
+    this.dialog.open(`Rename “${tag}”`, [name.label], "Next", next);
+    name.input.select();
   }
 
   askAdd() {
-    const field = this.field("Tags, with commas between them");
-    this.open("Add to all captions", [field.label], "Next", () => this.offer({ do: "add", text: field.input.value }));
+    const tags = field("Tags, with commas between them");
+    const place = choice("Where", this.dataset.choices.place);
+    const next = () => this.offer({ do: "add", text: tags.input.value, place: place.input.value });
+    this.dialog.open(`Add tags to ${this.chosen.whose()}`, [tags.label, place.label], "Next", next);
   }
 
   askReplace() {
-    const [find, by] = [this.field("Find this text"), this.field("Put this in its place")];
-    const next = () => this.offer({ do: "replace", find: find.input.value, by: by.input.value });
-    this.open("Find and replace", [find.label, by.label], "Next", next);
+    const [find, by, how] = [field("Find"), field("Put in its place; empty takes it out"), choice("What it is", this.dataset.choices.how)];
+    const next = () => this.offer({ do: "replace", how: how.input.value, find: find.input.value, by: by.input.value });
+    this.dialog.open(`Find and replace in ${this.chosen.whose()}`, [find.label, by.label, how.label], "Next", next);
   }
 
-  field(words, value = "") {
-    const label = node("label", "field", words);
-    const input = node("input");
-    input.value = value;
-    input.maxLength = 1000;
-    input.autocomplete = "off";
-    label.append(input);
-    return { label, input };
+  // Tags in almost all captions, to be taken out together.
+  askCommon() {
+    const { common, why_common: why } = this.dataset;
+    if (!common.length) return this.dialog.open("In almost all", [node("p", "dim", NOTHING_COMMON)]);
+    const boxes = common.map((tag) => box(tag));
+    const next = () => {
+      const tags = common.filter((_, place) => boxes[place].input.checked);
+      if (tags.length) this.offer({ do: "remove", tags });
+      else this.dialog.say("Choose what to remove.");
+    };
+    return this.dialog.open("In almost all", [node("p", "", why), ...boxes.map((each) => each.label)], "Next", next);
   }
 
   // --- an edit ---
   async offer(what) {
-    const offer = await this.ask("POST", "api/edits", what);
+    const offer = await this.dialog.ask("POST", "api/edits", { ...what, ...this.chosen.scope() });
     if (offer) this.showOffer(offer.value);
   }
 
@@ -60,34 +64,35 @@ export class Many {
     const head = `${offer.changes.length} of ${count(offer.total, "caption")} would change:`;
     const notes = offer.notes.map((each) => node("p", "dim", each));
     const parts = [...(said ? [node("p", "notice", said)] : []), node("p", "", head), list, ...notes];
-    this.open(`${offer.title}?`, parts, "Apply", () => this.apply(offer));
+    this.dialog.open(`${offer.title}?`, parts, "Apply", () => this.apply(offer));
   }
 
   async apply(offer) {
-    const answer = await this.ask("POST", `api/edits/${offer.id}/apply`);
+    const answer = await this.dialog.ask("POST", `api/edits/${offer.id}/apply`);
     if (!answer) return;
     if (answer.status === 409) return this.showOffer(answer.value, MOVED);
     this.dialog.close();
-    this.done(`${offer.title}: done. ${count(answer.value.changes.length, "caption")} changed.`, () => this.undo(offer.id));
-    await this.changed();
+    const said = `${offer.title}: done. ${count(answer.value.changes.length, "caption")} changed.`;
+    this.dialog.done(said, () => this.undo(offer.id));
+    await this.dialog.changed();
   }
 
   async undo(id) {
-    const answer = await this.ask("POST", `api/edits/${id}/undo`);
+    const answer = await this.dialog.ask("POST", `api/edits/${id}/undo`);
     if (!answer) return;
     const { title, restored, kept } = answer.value;
     const rest = kept ? ` ${count(kept, "caption")} edited since stayed as they are.` : "";
     this.dialog.close();
-    this.done(`Undone: ${title}. ${count(restored, "caption")} restored.${rest}`);
-    await this.changed();
+    this.dialog.done(`Undone: ${title}. ${count(restored, "caption")} restored.${rest}`);
+    await this.dialog.changed();
   }
 
   async history() {
-    const answer = await this.ask("GET", "api/edits");
+    const answer = await this.dialog.ask("GET", "api/edits");
     if (!answer) return;
     const list = node("ul", "past");
     list.append(...answer.value.past.map((each) => this.pastLine(each)));
-    this.open("History", answer.value.total ? [list] : [node("p", "dim", "Nothing was changed in bulk yet.")]);
+    this.dialog.open("History", answer.value.total ? [list] : [node("p", "dim", "Nothing was changed in bulk yet.")]);
   }
 
   pastLine(past) {
@@ -99,92 +104,6 @@ export class Many {
     line.append(words);
     if (!past.undone && past.captions) line.append(button("Undo", () => this.undo(past.id), "small"));
     return line;
-  }
-
-  async export(form) {
-    try {
-      const answer = await this.api.fetch(`api/captions?form=${form}`, {});
-      if (!answer.ok) return this.done((await answer.json()).error);
-      const link = node("a");
-      link.href = URL.createObjectURL(await answer.blob());
-      link.download = answer.headers.get("Content-Disposition").split('"')[1];
-      link.click();
-      setTimeout(() => URL.revokeObjectURL(link.href), 60000);
-    } catch (error) {
-      this.done(sentenceOf(error));
-    }
-    return undefined;
-  }
-
-  // --- red pictures ---
-  dropButton(report) {
-    return button(`Drop ${report.red} red`, () => this.askDrop(report), "small danger");
-  }
-
-  backButton(report) {
-    return button(`Bring ${report.dropped} back`, () => this.bringBack(), "small");
-  }
-
-  askDrop(report) {
-    const said = `${count(report.red, "picture")} with their captions. You can bring them back for some days.`;
-    this.open(`Drop ${report.red} red?`, [node("p", "", said)], "Drop", () => this.drop(report.digest));
-  }
-
-  async drop(digest) {
-    const answer = await this.ask("POST", "api/red", { digest });
-    if (!answer) return;
-    const { dropped, drop, days } = answer.value;
-    this.dialog.close();
-    this.done(`${count(dropped, "picture")} dropped. They can be brought back for ${days} days.`, () => this.bringBack(drop));
-    await this.changed();
-  }
-
-  // Those of that drop, or, without, what was dropped last.
-  async bringBack(drop = null) {
-    const answer = await this.ask("POST", "api/red/undo", { drop });
-    if (!answer) return;
-    const { back, again } = answer.value;
-    const rest = again ? ` ${count(again, "picture")} had been added again meanwhile.` : "";
-    this.done(`${count(back, "picture")} brought back, with captions.${rest}`);
-    await this.changed();
-  }
-
-  // --- the dialog and the line below ---
-  open(title, parts, word = "", act = null) {
-    this.act = act;
-    byId("many-title").textContent = title;
-    byId("many-body").replaceChildren(...parts);
-    byId("many-act").textContent = word;
-    byId("many-act").hidden = !word;
-    byId("many-close").textContent = word ? "Cancel" : "Close";
-    this.say("");
-    if (!this.dialog.open) this.dialog.showModal();
-    (byId("many-body").querySelector("input") || byId("many-close")).focus();
-  }
-
-  say(words) {
-    byId("many-said").textContent = words;
-    byId("many-said").hidden = !words;
-  }
-
-  // The bot's answer; none when it refused or was not reached, which is said where the member looks.
-  async ask(method, path, body) {
-    byId("many-act").disabled = true;
-    try {
-      return await this.api.json(method, path, body);
-    } catch (error) {
-      if (this.dialog.open) this.say(sentenceOf(error));
-      else this.done(sentenceOf(error));
-      return null;
-    } finally {
-      byId("many-act").disabled = false;
-    }
-  }
-
-  done(words, undo = null) {
-    byId("done-words").textContent = words;
-    byId("done-undo").replaceChildren(...(undo ? [button("Undo", undo, "small first")] : []));
-    byId("done").hidden = false;
   }
 }
 

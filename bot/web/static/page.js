@@ -1,11 +1,16 @@
-// A dataset's page: joins the hand-over (upload.js), the sheet (sheet.js) and bulk edits (many.js) to the bot's
-// interface under api/. The pass comes in the address's fragment, which browsers send to nobody, and goes out in a
-// header.
+// A dataset's page: joins its parts to the bot's interface under api/. The pass comes in the address's fragment, which
+// browsers send to nobody, and goes out in a header.
 
-import { byId, count, node } from "./dom.js";
+import { Dialog } from "./dialog.js";
+import { byId, count, groupLine, node } from "./dom.js";
+import { Drops } from "./drops.js";
+import { Files } from "./files.js";
 import { Many } from "./many.js";
 import { Pace } from "./pace.js";
+import { Recaption } from "./recaption.js";
 import { Sheet } from "./sheet.js";
+import { Squares } from "./squares.js";
+import { Tagger } from "./tagger.js";
 import { Uploads } from "./upload.js";
 
 class Api {
@@ -13,8 +18,10 @@ class Api {
     this.headers = { Authorization: `Bearer ${pass}` };
   }
 
+  // A file is sent as it is.
   async json(method, path, body) {
-    const answer = await this.fetch(path, { method, body: body === undefined ? undefined : JSON.stringify(body) });
+    const sent = body === undefined || body instanceof Blob ? body : JSON.stringify(body);
+    const answer = await this.fetch(path, { method, body: sent });
     const text = await answer.text();
     const value = JSON.parse(text);
     if (!answer.ok && value.error) throw new Refusal(value.error, answer.status);
@@ -44,8 +51,14 @@ class Page {
     this.api = new Api(pass);
     this.pace = new Pace(() => this.look());
     const changed = () => this.pace.now();
-    this.many = new Many(this.api, changed);
-    this.sheet = new Sheet(this.api, this.many, changed);
+    const dialog = new Dialog(this.api, changed);
+    this.many = new Many(dialog);
+    this.drops = new Drops(dialog);
+    this.files = new Files(this.api, dialog, this.many);
+    this.sheet = new Sheet(this.api, dialog, this.many, this.drops, changed);
+    this.sheet.recaption = new Recaption(this.api, dialog, this.many);
+    this.tagger = new Tagger(dialog);
+    this.squares = new Squares(this.api, this.sheet, changed);
     this.uploads = new Uploads(this.api.headers, {
       known: (sha256) => this.sheet.has(sha256),
       added: (pictures) => this.added(pictures),
@@ -100,16 +113,14 @@ class Page {
   }
 
   report(report) {
-    const lines = report.groups.map(({ level, numbers, said }) => {
-      const line = node("li");
-      line.append(node("b", `level ${level}`, shortened(numbers)), ` ${said}`);
-      return line;
-    });
+    const lines = report.groups.map(groupLine);
     for (const sentence of report.advice) lines.push(node("li", "", sentence));
     const buttons = [];
-    if (this.dataset.open && report.red) buttons.push(this.many.dropButton(report));
-    if (this.dataset.open && report.dropped) buttons.push(this.many.backButton(report));
+    if (this.dataset.open && report.red) buttons.push(this.drops.dropButton(report));
+    if (this.dataset.open && report.dropped) buttons.push(this.drops.backButton(report));
+    if (this.sheet.size()) buttons.push(this.squares.openButton());
     byId("report-lines").replaceChildren(...lines);
+    byId("report-look").textContent = report.look.join(" ");
     byId("report-buttons").replaceChildren(...buttons);
     byId("report-good").hidden = lines.length > 0;
     byId("report-count").textContent = lines.length || "";
@@ -136,11 +147,6 @@ class Page {
     this.notice(kept ? `${error.message} What you wrote and did not save is still here, to be copied.` : error.message);
     return null;
   }
-}
-
-function shortened(numbers) {
-  const more = numbers.length - 8;
-  return numbers.slice(0, 8).join(", ") + (more > 0 ? ` and ${more} more` : "");
 }
 
 const pass = location.hash.slice(1);

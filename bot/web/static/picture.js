@@ -1,6 +1,7 @@
 // One picture of the sheet: its frame, its caption edited in place, its removal.
 
-import { button, node, sentenceOf } from "./dom.js";
+import { button, node } from "./dom.js";
+import { Removal } from "./removal.js";
 
 const RETRY_SECONDS = 4; // before a small picture that did not come is asked for again
 export const LEVELS = { red: "Better dropped", amber: "To look at", green: "Good" };
@@ -10,7 +11,14 @@ export class PictureCard {
     this.sheet = sheet;
     this.picture = picture;
     this.place = 0;
+    this.choosing = false; // a press on the picture chooses it
+    this.removal = new Removal(this);
     this.element = node("article", "picture");
+    this.element.dataset.picture = picture.id;
+    this.pick = node("input");
+    this.pick.type = "checkbox";
+    const pick = node("label", "pick");
+    pick.append(this.pick);
     this.thumb = node("img");
     this.thumb.alt = "";
     this.button = node("button", "thumb");
@@ -33,7 +41,7 @@ export class PictureCard {
     this.said = node("p", "said");
     this.about = node("p", "about");
     this.more = node("div", "more");
-    this.element.append(this.button, words, this.said, this.about, this.more);
+    this.element.append(this.button, pick, words, this.said, this.about, this.more);
     this.stored();
   }
 
@@ -64,6 +72,15 @@ export class PictureCard {
     return this.describe();
   }
 
+  choose(chosen, choosing) {
+    this.pick.checked = chosen;
+    if (this.choosing !== choosing) {
+      this.choosing = choosing;
+      this.describe();
+    }
+    this.element.classList.toggle("chosen", chosen);
+  }
+
   numbered(place) {
     this.place = place;
     this.describe();
@@ -81,7 +98,8 @@ export class PictureCard {
     const { name, width, height, level } = this.picture;
     this.text.classList.toggle("changed", this.unsaved());
     this.text.setAttribute("aria-label", `Caption of picture ${this.place}, ${name}`);
-    this.button.setAttribute("aria-label", `Look at picture ${this.place}, ${name}${level ? `: ${LEVELS[level]}` : ""}`);
+    this.button.setAttribute("aria-label", `${this.choosing ? "Choose" : "Look at"} picture ${this.place}, ${name}${level ? `: ${LEVELS[level]}` : ""}`);
+    this.pick.setAttribute("aria-label", `Choose picture ${this.place}, ${name}`);
     this.badge.textContent = this.place;
     this.about.replaceChildren(node("span", "", name), `· ${width} × ${height}`);
     this.about.title = name;
@@ -118,7 +136,7 @@ export class PictureCard {
   offerRemoval() {
     this.act.replaceChildren();
     if (!this.sheet.editable) return;
-    const remove = button("Remove", () => this.askRemoval(), "small quiet");
+    const remove = button("Remove", () => this.removal.ask(), "small quiet");
     remove.setAttribute("aria-label", `Remove picture ${this.place}`);
     this.act.append(remove);
   }
@@ -162,11 +180,10 @@ export class PictureCard {
     this.ask("This caption was changed while you were writing. It now reads:", quote, theirs, ours);
   }
 
-  askRemoval() {
-    const yes = button("Remove", () => this.remove(), "small danger");
-    const no = button("Keep", () => { this.more.replaceChildren(); this.act.querySelector("button")?.focus(); }, "small");
-    this.ask("Remove this picture and its caption for good?", "", yes, no);
-    no.focus();
+  // The question was answered with no.
+  keep() {
+    this.more.replaceChildren();
+    this.act.querySelector("button")?.focus();
   }
 
   ask(question, quote, ...buttons) {
@@ -178,18 +195,18 @@ export class PictureCard {
     this.more.replaceChildren(box);
   }
 
-  async remove() {
-    try {
-      await this.sheet.api.json("DELETE", `api/picture/${this.picture.id}`);
-    } catch (error) {
-      if (error.status !== 404) return this.say(sentenceOf(error), "bad");
-    }
-    return this.sheet.removed(this);
+  // The address of the small picture; asked for once, however many want it.
+  small() {
+    if (this.thumb.src) return Promise.resolve(this.thumb.src);
+    this.coming ??= this.sheet.api.picture(this.picture.id, 320)
+      .then((url) => { this.thumb.src = url; return url; })
+      .finally(() => { this.coming = null; });
+    return this.coming;
   }
 
   async loadThumb() {
     try {
-      this.thumb.src = await this.sheet.api.picture(this.picture.id, 320);
+      await this.small();
     } catch {
       setTimeout(() => this.sheet.seen.observe(this.element), RETRY_SECONDS * 1000);
     }

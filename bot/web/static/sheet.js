@@ -1,5 +1,6 @@
 // All pictures of the dataset with their captions: in the report's frames, filtered by verdict and by tag.
 
+import { Chosen } from "./chosen.js";
 import { button, byId, count, node, refill } from "./dom.js";
 import { Look } from "./look.js";
 import { LEVELS, PictureCard } from "./picture.js";
@@ -13,9 +14,11 @@ const FILTERS = {
 };
 
 export class Sheet {
-  constructor(api, many, changed) {
+  constructor(api, dialog, many, drops, changed) {
     this.api = api;
+    this.dialog = dialog;
     this.many = many;
+    this.drops = drops;
     this.changed = changed; // have the page look for news
     this.look = new Look(api, () => [...this.cards.values()].filter((card) => !card.element.hidden));
     this.cards = new Map();
@@ -24,6 +27,7 @@ export class Sheet {
     this.kind = ""; // of the filters above
     this.tag = ""; // its key
     this.editable = false;
+    this.chosen = many.chosen = new Chosen(this);
     this.seen = new IntersectionObserver((entries) => this.appear(entries), { rootMargin: "400px" });
     byId("tag-search").addEventListener("input", () => this.draw());
     byId("contact").addEventListener("click", (event) => {
@@ -34,7 +38,7 @@ export class Sheet {
   }
 
   show(dataset) {
-    this.dataset = dataset;
+    this.dataset = this.many.dataset = dataset;
     this.editable = dataset.open;
     const before = this.cards;
     this.cards = new Map(dataset.pictures.map((each) => [each.id, before.get(each.id) || this.made(each)]));
@@ -112,6 +116,7 @@ export class Sheet {
     const shown = this.filter();
     byId("empty").hidden = this.cards.size > 0;
     byId("views").hidden = !this.cards.size;
+    this.chosen.draw();
     this.drawLine(shown);
   }
 
@@ -197,9 +202,9 @@ export class Sheet {
       return [
         button("Rename", () => this.many.askRename(tag), "small"),
         button("Put first", () => this.many.offer({ do: "first", tag }), "small"),
-        button("Remove everywhere", () => this.many.offer({ do: "remove", tag }), "small danger"),
+        button(this.chosen.list().length ? "Remove from chosen" : "Remove everywhere", () => this.many.offer({ do: "remove", tags: [tag] }), "small danger"),
       ];
     }
-    return this.kind === "red" ? [this.many.dropButton(this.dataset.report)] : [];
+    return this.kind === "red" ? [this.drops.dropButton(this.dataset.report)] : [];
   }
 }

@@ -9,6 +9,7 @@ from bot.cards import bulk, bulk_forms, tag_options
 from bot.cards.captions import BatchPage, batch_card
 from bot.cards.picture_tags import picture_tags_card
 from bot.errors import Refused
+from bot.rules import tag_words
 from bot.rules.bulk.operations import Change
 from bot.rules.bulk.selection import written_numbers
 from bot.rules.tagging import TagOptions
@@ -134,25 +135,25 @@ def test_the_worst_forms_stay_within_discords_limits():
     ],
 )
 def test_thresholds_are_read_as_people_write_them(typed, found):
-    assert tag_options.parsed_cut(typed) == found
+    assert tag_words.parsed_cut(typed) == found
 
 
 @pytest.mark.parametrize("typed", ["", "x", "1.5", "0.1 0.2 0.3", "35 85", "-0.5", "0,35,0,85", "0.5x", "1,5"])
 def test_other_thresholds_are_refused(typed):
     with pytest.raises(Refused, match="from 0 to 1"):
-        tag_options.parsed_cut(typed)
+        tag_words.parsed_cut(typed)
 
 
 def test_words_are_read_as_people_write_them():
-    assert tag_options.parsed_tags(" Smile,, long  hair\nsmile ，hat") == ("Smile", "long hair", "smile", "hat")
+    assert tag_words.parsed_tags(" Smile,, long  hair\nsmile ，hat") == ("Smile", "long hair", "smile", "hat")
     typed = "specs -> glasses\n a→b \n c => \n\nx=y"
-    assert tag_options.parsed_replacements(typed) == (("specs", "glasses"), ("a", "b"), ("c", ""), ("x", "y"))
+    assert tag_words.parsed_replacements(typed) == (("specs", "glasses"), ("a", "b"), ("c", ""), ("x", "y"))
     faces = ((";d", "wink"), ("=_=", "tired"), ("x", ";)"), (">_<", "=_="), ("->", "arrow"))
     typed = ";d -> wink\n=_= -> tired\nx → ;)\n>_<->=_=\n-> -> arrow"
-    assert tag_options.parsed_replacements(typed) == faces
+    assert tag_words.parsed_replacements(typed) == faces
     for wrong in ("specs", "-> x", "a, b -> c", "=_="):
         with pytest.raises(Refused, match="one replacement a line"):
-            tag_options.parsed_replacements(wrong)
+            tag_words.parsed_replacements(wrong)
 
 
 def test_sending_the_words_form_as_it_is_changes_nothing_of_lists_too_long_for_it():
@@ -163,6 +164,6 @@ def test_sending_the_words_form_as_it_is_changes_nothing_of_lists_too_long_for_i
     shown = tag_options.shown_words(options)
     fields = [label.component.default for label in tag_options.words_form(1, options).children]
     assert all(3900 < len(field) <= 4000 for field in fields[:2])
-    assert (tag_options.parsed_tags(fields[0]), tag_options.parsed_replacements(fields[1])) == shown[:2]
-    assert (tag_options.parsed_tags(fields[2]), shown[2]) == (("a",), ("a",))
+    assert (tag_words.parsed_tags(fields[0]), tag_words.parsed_replacements(fields[1])) == shown[:2]
+    assert (tag_words.parsed_tags(fields[2]), shown[2]) == (("a",), ("a",))
     assert [200 < len(each) < len(many) for each in shown[:2]] == [True, True]

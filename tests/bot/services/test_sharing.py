@@ -12,12 +12,14 @@ from bot.rules.consent import ATTESTATION, HELPING, SHARING, merge_refusal
 from bot.services.arrange import Arrange
 from bot.services.bulk.all import Bulk
 from bot.services.bulk.edits import BulkEdits
+from bot.services.bulk.looks import Looks
 from bot.services.crops import Crops
 from bot.services.desk import Desk
 from bot.services.posts import Posts
 from bot.services.quality import Quality
 from bot.services.sharing import Sharing
 from bot.services.tag_options import TagSettings
+from bot.services.under_way import UnderWay
 from bot.services.unpack import Unpack
 from bot.store.rows import Helper
 from bot.vision.sheets.painter import Painter
@@ -122,6 +124,7 @@ async def test_checks_squares_and_bulk_edits_ask_who_it_is(people, intake, capti
             "check": (WORKERS, lambda who: quality.check(people.id, who)),
             "turn": (WORKERS, lambda who: quality.turn(people.id, who, 0)),
             "drop red": (WORKERS, lambda who: quality.drop_red(people.id, who, "")),
+            "drop chosen": (WORKERS, lambda who: quality.drop_chosen(people.id, who, {99})),
             "undo drop": (WORKERS, lambda who: quality.undo(people.id, who)),
             "squares": (WORKERS, lambda who: crops.all(people.id, who)),
             "square": (WORKERS, lambda who: crops.one(picture.id, who)),
@@ -135,11 +138,16 @@ async def test_checks_squares_and_bulk_edits_ask_who_it_is(people, intake, capti
             "apply": (WORKERS, lambda who: bulk.edits.apply(offer.edit.id, who)),
             "undo": (WORKERS, lambda who: bulk.edits.undo(offer.edit.id, who)),
             "history": (WORKERS, lambda who: bulk.edits.history(people.id, who, 9)),
+            "re-caption": (WORKERS, lambda who: bulk.looks.begin(people.id, who, "fill", (99,), UnderWay())),
+            "how far": (WORKERS, lambda who: bulk.looks.seen(people.id, who)),
+            "stop": (WORKERS, lambda who: bulk.looks.stop(people.id, who)),
+            "options as they are": (WORKERS, lambda who: bulk.settings.of(people.id, who)),
             "options": (WORKERS, lambda who: bulk.settings.change(people.id, who, mcut=True)),
             "usual options": (WORKERS, lambda who: bulk.settings.reset(people.id, who)),
             "export": (WORKERS, lambda who: bulk.files.export(people.id, who, "text")),
         }
     )
+    await bulk.looks.close()
     for role in ("asked", "stranger"):
         with pytest.raises(NotYours):
             await quality.drop_one(picture.id, WHO[role])
@@ -211,10 +219,11 @@ def test_no_call_that_takes_a_member_is_forgotten():
         Desk: {"sheet", "may_add", "add", "add_archive", "picture", "edit", "remove"},
         Arrange: {"rename", "put_away", "plan_copy", "copy", "plan_merge", "merge"},
         Sharing: {"circle", "invite", "asked", "agree", "remove"},
-        Quality: {"look", "sheet", "check", "turn", "drop_red", "drop_one", "undo"},
+        Quality: {"look", "sheet", "check", "turn", "drop_red", "drop_chosen", "drop_one", "undo"},
         Crops: {"all", "one", "move", "reset", "use", "sheet", "pair"},
+        Looks: {"begin", "seen", "stop", "close"},
         BulkEdits: {"captions", "offer", "look", "apply", "undo", "history"},
-        TagSettings: {"change", "reset"},
+        TagSettings: {"of", "change", "reset"},
     }
     for service, names in known.items():
         assert {name for name, _ in inspect.getmembers(service, inspect.isfunction) if name[0] != "_"} == names

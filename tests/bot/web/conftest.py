@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from bot.services.sharing import Sharing
+from tests.bot.conftest import make_picture
 from tests.bot.discord.conftest import lab, pictures, quick  # noqa: F401
 from tests.bot.services.conftest import (  # noqa: F401 - fixtures
     OWNER,
@@ -28,11 +29,20 @@ def sharing(store) -> Sharing:
 
 
 @pytest.fixture
-async def site(store, config, intake, captions, files, dataset, sharing):  # noqa: F811
+async def site(store, config, intake, captions, files, dataset, sharing, tagger):  # noqa: F811
     """The pages over a dataset of OWNER's that HELPER helps with."""
     await sharing.invite(dataset.id, OWNER, HELPER)
-    async with site_of(store, config, intake, captions, files) as made:
+    async with site_of(store, config, intake, captions, files, tagger) as made:
         yield made
+
+
+@pytest.fixture
+async def shown(site):
+    """Three pictures whose captions a member wrote."""
+    for seed, words in enumerate(("smile, red hat", "Smile, blue sky", "blue sky")):
+        picture = (await site.put(make_picture(seed=seed)))[1]["pictures"][0]
+        await site.edit(picture, words)
+    return await site.pictures()
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import aiohttp
 from bot.config import Config, WebConfig
 from bot.services.bulk.all import Bulk
 from bot.services.captions import Captions
+from bot.services.crops import Crops
 from bot.services.desk import Desk
 from bot.services.files import FileStore
 from bot.services.intake import Intake
@@ -21,14 +22,18 @@ from bot.services.unpack import Unpack
 from bot.store.database import Store
 from bot.vision.sheets.painter import Painter
 from bot.vision.zips.unzip import Unzipper
+from bot.web.drops import Drops
 from bot.web.edits import ManyAtOnce
 from bot.web.guard import Guard
 from bot.web.limits import Limits
 from bot.web.links import Links
 from bot.web.pages import Pages
 from bot.web.passes import Passes
+from bot.web.recaption import Recaption
 from bot.web.server import WebServer
 from bot.web.signing import Signer
+from bot.web.squares import Squares
+from bot.web.tagger import TaggerOptions
 from tests.bot.jobs.lab import Clock
 from tests.bot.services.conftest import OWNER, ScriptedTagger
 
@@ -43,8 +48,9 @@ def sha256(data: bytes) -> str:
 class Site:
     """The server with the pages, and a member's browser without a screen."""
 
-    def __init__(self, session, server, passes, limits, clock):
+    def __init__(self, session, server, passes, limits, clock, under_way):
         self.session, self.server, self.passes, self.limits, self.clock = session, server, passes, limits, clock
+        self.under_way = under_way
 
     def headers(self, user: int, dataset_id: int = 1) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.passes.link(dataset_id, user).url.partition('#')[2]}"}
@@ -73,13 +79,18 @@ class Site:
         return (await self.ask("GET", "api/dataset", user))[1]["pictures"]
 
 
+async def captions_of(site):
+    """What members wrote behind the prefix."""
+    return [each["caption"].removeprefix("lisaxl, woman, ") for each in await site.pictures()]
+
+
 def nothing() -> None:
     """Wakes nobody."""
 
 
 @contextlib.asynccontextmanager
 async def site_of(
-    store: Store, config: Config, intake: Intake, captions: Captions, files: FileStore
+    store: Store, config: Config, intake: Intake, captions: Captions, files: FileStore, tagger: ScriptedTagger
 ) -> AsyncIterator[Site]:
     """The server over these services."""
     clock = Clock()
@@ -88,12 +99,22 @@ async def site_of(
         store, intake, Unpack(intake, Unzipper(config.intake.max_file_bytes), config.intake), nothing, nothing
     )
     desk = Desk(store, intake, captions, quality, posts, config.intake, nothing, nothing)
-    many = ManyAtOnce(Bulk.build(store, files, ScriptedTagger(), config.tagger, clock), quality, nothing, nothing)
+    bulk = Bulk.build(store, files, tagger, config.tagger, clock)
+    limits = Limits(clock)
+    crops = Crops(store, files, config, Painter())
+    parts = (
+        ManyAtOnce(bulk, config.intake.max_pictures, limits, nothing),
+        Drops(quality, nothing, nothing),
+        Squares(desk, crops, nothing),
+        Recaption(bulk, posts.under_way),
+        TaggerOptions(bulk.settings),
+    )
     server = WebServer(WebConfig(port=0), None)
     signer = Signer(SECRET, server.base_url, clock)
-    passes, limits = Passes(signer, 12.0), Limits(clock)
-    pages = Pages(desk, many, files, Guard(passes, limits), limits, config.paths.data)
+    passes = Passes(signer, 12.0)
+    pages = Pages(desk, parts, files, Guard(passes, limits), limits, config.paths.data)
     await server.start(Links(Signer(SECRET, server.base_url), 1.0), pages)
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
-        yield Site(session, server, passes, limits, clock)
+        yield Site(session, server, passes, limits, clock, posts.under_way)
     await server.close()
+    await bulk.looks.close()

@@ -55,6 +55,113 @@ async def test_what_is_refused_is_said_in_the_dialog(lab, browser, pictures):
     assert await tab.run("document.querySelector('#many').open"), "what was written stays"
 
 
+async def test_what_is_done_with_chosen_pictures_leaves_the_others(lab, browser, pictures, shots):
+    thread, batch, tab = await page_of(lab, browser, pictures)
+    await tab.click("#choose")
+    await tab.until("document.querySelectorAll('.pick input').length == 4 && !document.querySelector('#chosen').hidden")
+    await tab.run("document.querySelectorAll('.pick input')[1].click()")
+    await tab.run("document.querySelectorAll('.thumb')[2].click()")
+    await tab.until("document.querySelector('#chosen span').innerText == '2 chosen'", "a box and a picture")
+    assert not await tab.run("document.querySelector('#look').open"), "a press chooses now"
+    await tab.shot(shots / "30-chosen.png")
+    await tab.click("#tags button", "smile")
+    await tab.click("#filter button", "Remove from chosen")
+    await tab.until("document.querySelectorAll('.changes li').length == 2", "what it would change")
+    await tab.click("#many-act")
+    await tab.until(f"{CAPTIONS}[1] == 'lisaxl, woman, red hat'", "the change")
+    assert await tab.run(f"{CAPTIONS}[0]") == "lisaxl, woman, smile, red hat"
+
+    await tab.click("#chosen button", "Add tags")
+    await tab.until("document.querySelector('#many-title').innerText == 'Add tags to 2 chosen pictures'", "whose")
+    await tab.do("Input.insertText", text="outdoors")
+    await tab.run("document.querySelector('#many select').value = 'first'")
+    await tab.shot(shots / "31-add.png")
+    await tab.click("#many-act")
+    await tab.until("document.querySelectorAll('.changes ins').length == 2", "what it would change")
+    await tab.click("#many-act")
+    await tab.until(f"{CAPTIONS}[2] == 'lisaxl, woman, outdoors, red hat'", "the change")
+
+    await tab.click("#chosen button", "Remove")
+    await tab.click("#many-act", "Remove")
+    await tab.until("document.querySelectorAll('.picture').length == 2", "they are gone")
+    assert await tab.text("#chosen span") == "0 chosen"
+    await tab.click("#done-undo button", "Undo")
+    await tab.until("document.querySelectorAll('.picture').length == 4", "they are back")
+    await tab.click("#filter button", "Show all")
+    await tab.click("#chosen button", "All shown")
+    await tab.until("document.querySelector('#chosen span').innerText == '4 chosen'", "all")
+    await tab.click("#choose")
+    await tab.until("document.querySelectorAll('.picture.chosen').length == 0", "none any more")
+    await lab.until_card(thread, batch.id, "red hat")
+    assert tab.complaints == []
+
+
+async def test_a_run_of_pictures_is_chosen_with_shift(lab, browser, pictures):
+    _, _, tab = await page_of(lab, browser, pictures)
+    await tab.click("#choose")
+    event = "new MouseEvent('click', {{ bubbles: true, shiftKey: {} }})"
+    press = f"document.querySelectorAll('.thumb')[{{}}].dispatchEvent({event})"
+    await tab.run(press.format(3, "false"))
+    await tab.run(press.format(1, "true"))
+    await tab.until("document.querySelector('#chosen span').innerText == '3 chosen'", "both ends and between")
+    await tab.click("[data-kind=bare]")
+    await tab.until("document.querySelector('#chosen span').innerText == '3 chosen, 2 not shown'", "honestly")
+
+
+async def test_a_pattern_and_the_order_of_tags(lab, browser, pictures, shots):
+    _, _, tab = await page_of(lab, browser, pictures)
+    await tab.click("#replace")
+    await tab.until("document.querySelector('#many').open && document.activeElement.matches('#many input')", "the form")
+    await tab.do("Input.insertText", text=r"red (\w+")
+    await tab.run("document.querySelector('#many select').value = 'pattern'")
+    await tab.shot(shots / "32-replace.png")
+    await tab.click("#many-act")
+    await tab.until("document.querySelector('#many-said').innerText.includes('not a pattern I can use')", "the refusal")
+    await tab.write("#many input", r"red (\w+)")
+    await tab.click("#many-act")
+    await tab.until("document.querySelectorAll('.changes del').length == 3", "what it would change")
+    await tab.run("document.querySelector('#many').close()")
+    await tab.click("#sort-name")
+    await tab.until("document.querySelector('#many-title').innerText == 'Sort tags by name?'", "the offer")
+    await tab.click("#many-act")
+    await tab.until(f"{CAPTIONS}[0] == 'lisaxl, woman, red hat, smile'", "sorted")
+    assert tab.complaints == []
+
+
+async def test_tags_in_almost_all_are_taken_out_together(lab, browser, pictures, shots):
+    _, _, tab = await page_of(lab, browser, pictures, 10)
+    await tab.click("#common")
+    await tab.until("document.querySelectorAll('.box-line').length == 2", "both of them")
+    await tab.shot(shots / "33-common.png")
+    await tab.click("#many-act")
+    await tab.until("document.querySelector('#many-said').innerText == 'Choose what to remove.'", "none is chosen")
+    await tab.click(".box-line", "smile")
+    await tab.click("#many-act")
+    await tab.until("document.querySelector('#many-title').innerText == 'Remove “smile”?'", "the offer")
+    assert tab.complaints == []
+
+
+async def test_captions_come_back_from_a_file(lab, browser, pictures, tmp_path, shots):
+    _, _, tab = await page_of(lab, browser, pictures)
+    file = await lab.bot.services.bulk.files.export(1, lab.alice.id, "text")
+    changed, other = tmp_path / "lisa captions.txt", tmp_path / "notes.txt"
+    (tmp_path / "large.txt").write_bytes(b"x" * 3 * 2**20)
+    changed.write_bytes(file.data.replace(b"red hat", b"a blue hat"))
+    other.write_bytes(b"buy milk")
+    await tab.until("document.querySelector('#import').offsetParent", "the button")
+    await tab.choose("#import-file", [other])
+    await tab.until("document.querySelector('#done').innerText.includes('Nothing was imported.')", "the refusal")
+    await tab.choose("#import-file", [tmp_path / "large.txt"])
+    await tab.until("document.querySelector('#done').innerText.includes('may have 2 MB here')", "the limit")
+    await tab.choose("#import-file", [changed])
+    await tab.until("document.querySelector('#many-title').innerText == 'Import captions?'", "the offer")
+    await tab.until("document.querySelectorAll('.changes li').length == 3", "what it would change")
+    await tab.shot(shots / "35-import.png")
+    await tab.click("#many-act", "Apply")
+    await tab.until(f"{CAPTIONS}[0] == 'lisaxl, woman, smile, a blue hat'", "the change")
+    assert tab.complaints == []
+
+
 async def test_filters_show_what_is_meant(lab, browser, pictures):
     _, _, tab = await page_of(lab, browser, pictures)
     await tab.click("[data-kind=bare]")
@@ -96,15 +203,20 @@ async def test_an_archive_by_the_page(lab, browser, pictures, tmp_path, shots):
     assert tab.complaints == []
 
 
-async def test_on_a_phone_every_button_is_large_enough_and_named(lab, browser, pictures):
+async def test_on_a_phone_every_button_is_large_enough_and_named(lab, browser, pictures, shots):
     _, _, tab = await page_of(lab, browser, pictures, screen=PHONE)
     await tab.run("for (const each of document.querySelectorAll('details')) each.open = true")
     await tab.click("#tags button", "smile")
-    buttons = "[...document.querySelectorAll('button, summary, input:not([type=file]), .choose')]"
+    await tab.click("#choose")
+    buttons = "[...document.querySelectorAll('button, summary, input:not([type=file], .pick *), .choose')]"
     await tab.until(f"{buttons}.length > 20", "all of them")
     size = "Math.min(e.offsetHeight, e.offsetWidth)"
     small = f"{buttons}.filter((e) => e.offsetParent && {size} < 44).map((e) => e.outerHTML)"
     assert await tab.run(small) == []
+    await tab.run("document.querySelector('#views').scrollIntoView()")
+    await tab.shot(shots / "34-chosen-phone.png")
+    picks = "[...document.querySelectorAll('.pick')]"
+    assert await tab.run(f"{picks}.every((each) => [0, 44].includes(each.offsetHeight) && each.control.ariaLabel)")
     nameless = f"{buttons}.filter((e) => !(e.innerText || e.ariaLabel || '').trim()).map((e) => e.outerHTML)"
     assert await tab.run(nameless) == []
     assert await tab.run("document.documentElement.scrollWidth <= innerWidth"), "nothing sticks out"

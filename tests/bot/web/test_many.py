@@ -1,4 +1,4 @@
-"""What the page changes in many pictures at once: seen before, refused to strangers, taken back."""
+"""What the page changes in many captions at once: seen before, refused to strangers, taken back."""
 
 import contextlib
 import io
@@ -6,27 +6,13 @@ import zipfile
 
 import pytest
 
-from bot.store.quality import write_measures
-from bot.web.limits import REQUESTS_PER_MINUTE, TooMany
+from bot.web.limits import EDITS_PER_MEMBER, REQUESTS_PER_MINUTE, TooMany
 from tests.bot.conftest import make_picture
-from tests.bot.rules.test_quality import measures
 from tests.bot.services.conftest import OTHER, OWNER, incoming, rows
-from tests.bot.web.site import HELPER
+from tests.bot.web.site import HELPER, captions_of
 
-SMILE = {"do": "remove", "tag": "smile"}
-
-
-@pytest.fixture
-async def shown(site):
-    """Three pictures whose captions a member wrote."""
-    for seed, words in enumerate(("smile, red hat", "Smile, blue sky", "blue sky")):
-        picture = (await site.put(make_picture(seed=seed)))[1]["pictures"][0]
-        await site.edit(picture, words)
-    return await site.pictures()
-
-
-async def captions_of(site):
-    return [each["caption"].removeprefix("lisaxl, woman, ") for each in await site.pictures()]
+REPLACE = {"do": "replace", "how": "text", "find": "x", "by": ""}
+SMILE = {"do": "remove", "tags": ["smile"]}
 
 
 async def foreign_edit(site, datasets, asked, intake, store):
@@ -61,10 +47,21 @@ async def test_a_tag_goes_everywhere_after_it_was_shown_and_comes_back(site, sho
         ({"do": "rename", "tag": "blue sky", "new": "clouds"}, ["smile, red hat", "Smile, clouds", "clouds"]),
         ({"do": "first", "tag": "red hat"}, ["red hat, smile", "Smile, blue sky", "blue sky"]),
         (
-            {"do": "add", "text": "outdoors"},
+            {"do": "add", "text": "outdoors", "place": "last"},
             ["smile, red hat, outdoors", "Smile, blue sky, outdoors", "blue sky, outdoors"],
         ),
-        ({"do": "replace", "find": "blue", "by": "grey"}, ["smile, red hat", "Smile, grey sky", "grey sky"]),
+        (
+            {"do": "add", "text": "outdoors", "place": "first"},
+            ["outdoors, smile, red hat", "outdoors, Smile, blue sky", "outdoors, blue sky"],
+        ),
+        (REPLACE | {"find": "blue", "by": "grey"}, ["smile, red hat", "Smile, grey sky", "grey sky"]),
+        (REPLACE | {"how": "tag", "find": "SMILE", "by": ""}, ["red hat", "blue sky", "blue sky"]),
+        (
+            REPLACE | {"how": "pattern", "find": r"(red|blue) (\w+)", "by": r"\2 in \1"},
+            ["smile, hat in red", "Smile, sky in blue", "sky in blue"],
+        ),
+        ({"do": "sort", "by": "name"}, ["red hat, smile", "blue sky, Smile", "blue sky"]),
+        ({"do": "sort", "by": "frequency"}, ["smile, red hat", "blue sky, Smile", "blue sky"]),
     ],
 )
 async def test_other_edits(site, shown, what, left):
@@ -85,22 +82,68 @@ async def test_what_moved_meanwhile_is_shown_and_not_overwritten(site, shown):
     assert (status, "applied already" in said["error"]) == (409, True)
 
 
-async def test_what_would_change_nothing_and_what_is_no_edit(site, shown):
-    status, said = await site.post("api/edits", {"do": "remove", "tag": "unicorn"})
+async def test_an_edit_of_chosen_pictures_leaves_the_others(site, shown, datasets, asked, intake, store):
+    await foreign_edit(site, datasets, asked, intake, store)
+    foreign = (await rows(store, "SELECT id FROM picture WHERE dataset_id <> 1"))[0][0]
+    status, offer = await site.post("api/edits", SMILE | {"pictures": [shown[1]["id"], shown[2]["id"], foreign, 99]})
+    assert (status, [each["picture"] for each in offer["changes"]]) == (200, [shown[1]["id"]])
+    await site.edit(shown[1], "smile, hat")
+    status, fresh = await site.post(f"api/edits/{offer['id']}/apply")
+    assert (status, [each["picture"] for each in fresh["changes"]]) == (409, [shown[1]["id"]]), "the same ones anew"
+    assert (await site.post(f"api/edits/{offer['id']}/apply"))[0] == 200
+    assert await captions_of(site) == ["smile, red hat", "hat", "blue sky"]
+    assert ("otherxl, smile",) in await rows(store, "SELECT caption FROM picture")
+
+
+async def test_what_would_change_nothing(site, shown):
+    status, said = await site.post("api/edits", {"do": "remove", "tags": ["unicorn"]})
     assert (status, said) == (409, {"error": "No caption would change."})
-    status, said = await site.post("api/edits", {"do": "replace", "find": " ", "by": ""})
-    assert (status, said) == (409, {"error": "Write what is to be found."})
-    for body in (
-        None,
-        [],
-        {},
-        {"do": "pattern", "find": "(a+)+"},
-        {"do": "remove", "tag": 1},
-        {"do": "add", "text": "x" * 1001},
-    ):
-        assert (await site.post("api/edits", body))[0] == 400, body
+    for how in ("text", "tag", "pattern"):
+        status, said = await site.post("api/edits", REPLACE | {"how": how, "find": " "})
+        assert (status, said) == (409, {"error": "Write what is to be found."})
     assert (await site.post("api/edits/99/apply"))[0] == 404
     assert await rows_of_edits(site) == 0
+
+
+@pytest.mark.parametrize(
+    ("find", "said"), [("(", "not a pattern I can use"), ("(a|a)*$", "took longer than 3 seconds")]
+)
+async def test_a_pattern_that_is_none_or_never_ends_changes_nothing(site, shown, find, said):
+    await site.edit((await site.pictures())[0], "a" * 60 + "!")
+    status, answer = await site.post("api/edits", REPLACE | {"how": "pattern", "find": find})
+    assert (status, said in answer["error"]) == (409, True)
+
+
+async def test_one_member_does_not_work_out_many_edits_at_once(site, shown):
+    async with contextlib.AsyncExitStack() as held:
+        for _ in range(EDITS_PER_MEMBER):
+            await held.enter_async_context(site.limits.edit(OWNER))
+        assert (await site.post("api/edits", SMILE))[0] == 429
+        assert (await site.post("api/edits", SMILE, HELPER))[0] == 200
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(None, [], "x", {}, {"do": "fly"}, {"do": ["dedupe"]}, {"do": "remove"}, {"do": "remove", "tags": "smile"}),
+        *({"do": "remove", "tags": [1]}, {"do": "remove", "tags": [["a"]]}, {"do": "remove", "tags": ["x" * 1001]}),
+        *({"do": "add", "text": "x" * 1001, "place": "last"}, {"do": "add", "text": "x"}, {"do": "add", "text": 1}),
+        *({"do": "add", "text": "x", "place": "middle"}, {"do": "sort"}, {"do": "sort", "by": "colour"}),
+        *({"do": "replace", "find": "x", "by": ""}, {"do": "replace", "how": "magic", "find": "x", "by": ""}),
+        *(SMILE | {"pictures": each} for each in ([], None, "1", [0], [True], [1.0], [2**63], {"1": 1})),
+    ],
+)
+async def test_what_is_no_edit(site, shown, body):
+    status, said = await site.post("api/edits", body)
+    assert (status, "do not understand" in said["error"]) == (400, True)
+    assert await rows_of_edits(site) == 0
+
+
+async def test_half_an_emoji_and_what_cannot_be_seen_are_no_errors(site, shown):
+    """A field's limit may cut a character in two."""
+    for words in ("red\ud83d hat", "red hat\x00", "\u202ered hat"):
+        status, said = await site.post("api/edits", {"do": "add", "text": words, "place": "last"})
+        assert status in (200, 409), said
 
 
 async def rows_of_edits(site):
@@ -115,6 +158,7 @@ async def test_strangers_and_one_taken_out_change_nothing(site, shown, sharing, 
             ("api/edits", SMILE),
             (f"api/edits/{offer['id']}/apply", None),
             ("api/red", {"digest": "x"}),
+            ("api/drop", {"pictures": [shown[0]["id"]]}),
         ):
             assert (await site.post(path, body, user))[0] == 403, path
         assert (await site.ask("GET", "api/edits", user))[0] == 403
@@ -133,7 +177,12 @@ async def test_a_dataset_put_away_is_not_changed(site, shown, store):
     _, offer = await site.post("api/edits", SMILE)
     async with store.transaction() as tx:
         await tx.execute("UPDATE dataset SET archived_at = 1")
-    for path, body in (("api/edits", SMILE), (f"api/edits/{offer['id']}/apply", None), ("api/red/undo", None)):
+    for path, body in (
+        ("api/edits", SMILE),
+        (f"api/edits/{offer['id']}/apply", None),
+        ("api/drop", {"pictures": [1]}),
+        ("api/drop/undo", {}),
+    ):
         status, said = await site.post(path, body)
         assert (status, "put away" in said["error"]) == (409, True), path
 
@@ -164,48 +213,6 @@ async def test_captions_as_files(site, shown):
     assert (await site.ask("GET", "api/captions?form=exe"))[0] == 400
 
 
-# --- red pictures ---------------------------------------------------------------------------------------------------
-@pytest.fixture
-async def red(site, shown, store):
-    """The first picture is blurred beyond use, the others are good; the report."""
-    async with store.transaction() as tx:
-        await tx.execute("UPDATE picture SET width = 1200, height = 1500, compared = 1")
-        for place, (file,) in enumerate(await rows_in(tx, "SELECT file FROM picture ORDER BY id")):
-            await write_measures(tx, file, measures(sharpness=2.0) if place == 0 else measures())
-    return (await site.ask("GET", "api/dataset"))[1]["report"]
-
-
-async def rows_in(tx, query):
-    return [tuple(row) for row in await tx.execute_fetchall(query)]
-
-
-async def test_red_pictures_are_dropped_and_brought_back(site, red, shown):
-    assert (red["red"], red["dropped"], red["measuring"]) == (1, 0, 0)
-    assert red["groups"][0]["level"] == "red"
-    status, said = await site.post("api/red", {"digest": red["digest"]})
-    assert (status, said["dropped"], said["days"]) == (200, 1, 7)
-    now = (await site.ask("GET", "api/dataset"))[1]
-    assert [each["id"] for each in now["pictures"]] == [each["id"] for each in shown[1:]]
-    assert (now["report"]["red"], now["report"]["dropped"]) == (0, 1)
-    status, other = await site.post("api/red/undo", {"drop": said["drop"] - 1})
-    assert (status, "Others were dropped since" in other["error"]) == (409, True)
-    assert await site.post("api/red/undo", {"drop": said["drop"]}) == (200, {"back": 1, "again": 0})
-    assert [each["caption"] for each in await site.pictures()] == [each["caption"] for each in shown]
-    status, said = await site.post("api/red/undo")
-    assert (status, "nothing to bring back" in said["error"]) == (409, True)
-
-
-async def test_only_what_was_seen_is_dropped(site, red, shown, store):
-    async with store.transaction() as tx:
-        for (file,) in await rows_in(tx, "SELECT file FROM picture"):
-            await write_measures(tx, file, measures(sharpness=2.0))
-    status, said = await site.post("api/red", {"digest": red["digest"]})
-    assert (status, "has changed meanwhile" in said["error"]) == (409, True)
-    for body in (None, {}, {"digest": 1}):
-        assert (await site.post("api/red", body))[0] == 400
-    assert len(await site.pictures()) == len(shown)
-
-
 async def test_tags_are_told_as_the_rules_count_them(site, shown):
     said = (await site.ask("GET", "api/dataset"))[1]
     assert said["bare"] == "lisaxl, woman"
@@ -214,3 +221,15 @@ async def test_tags_are_told_as_the_rules_count_them(site, shown):
     assert [each["tags"] for each in said["pictures"]] == [["red hat", "smile"], ["blue sky", "smile"], ["blue sky"]]
     _, edited = await site.edit(said["pictures"][0], "red hat, She smiles, with her eyes closed.")
     assert edited["tags"] == ["red hat"], "no part of a sentence is a tag"
+
+
+async def test_tags_in_almost_all_captions_are_told(site, shown):
+    assert (await site.ask("GET", "api/dataset"))[1]["common"] == [], "three pictures are too few to say so"
+    for seed in range(3, 6):
+        picture = (await site.put(make_picture(seed=seed)))[1]["pictures"][0]
+        await site.edit(picture, "blue sky, solo")
+    for picture in (await site.pictures())[:3]:
+        await site.edit(picture, "Blue_Sky, smile")
+    said = (await site.ask("GET", "api/dataset"))[1]
+    assert [each.casefold().replace("_", " ") for each in said["common"]] == ["blue sky"]
+    assert "“lisaxl” then learns it" in said["why_common"]

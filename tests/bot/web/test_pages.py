@@ -29,7 +29,18 @@ ROUTES = (
     ("POST", "api/edits/1/undo"),
     ("GET", "api/captions?form=text"),
     ("POST", "api/red"),
-    ("POST", "api/red/undo"),
+    ("POST", "api/captions?name=a.txt"),
+    ("GET", "api/tagger"),
+    ("PUT", "api/tagger"),
+    ("DELETE", "api/tagger"),
+    ("POST", "api/recaption"),
+    ("GET", "api/recaption"),
+    ("DELETE", "api/recaption"),
+    ("GET", "api/squares"),
+    ("POST", "api/squares"),
+    ("POST", "api/squares/1"),
+    ("POST", "api/drop"),
+    ("POST", "api/drop/undo"),
 )
 
 

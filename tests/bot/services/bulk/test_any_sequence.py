@@ -134,7 +134,7 @@ class World:
             case "look":
                 tags, mode = what
                 self.tagger.result = TagResult(tuple((tag, 0.9) for tag in tags), (), "general")
-                operation, _ = await self.again.look(1, OWNER, "", mode)
+                operation, _ = await self.again.look(1, OWNER, None, mode)
                 await self.apply(operation)
             case "hand":
                 picture = await self.hand.get(what[0])

@@ -1,0 +1,105 @@
+// Where the page asks and answers: a dialog, and a line at the bottom that offers Undo.
+
+import { button, byId, node, sentenceOf } from "./dom.js";
+
+export class Dialog {
+  constructor(api, changed) {
+    this.api = api;
+    this.changed = changed; // have the page look for news
+    this.box = byId("many");
+    byId("many-form").addEventListener("submit", (event) => { event.preventDefault(); this.act?.(); });
+    byId("many-close").addEventListener("click", () => this.close());
+    byId("done-close").addEventListener("click", () => { byId("done").hidden = true; });
+  }
+
+  open(title, parts, word = "", act = null) {
+    this.act = act;
+    byId("many-title").textContent = title;
+    byId("many-body").replaceChildren(...parts);
+    byId("many-act").textContent = word;
+    byId("many-act").hidden = !word;
+    byId("many-close").textContent = word ? "Cancel" : "Close";
+    this.say("");
+    if (!this.box.open) this.box.showModal();
+    (byId("many-body").querySelector("input, select, textarea") || byId("many-close")).focus();
+  }
+
+  close() {
+    this.box.close();
+  }
+
+  say(words) {
+    byId("many-said").textContent = words;
+    byId("many-said").hidden = !words;
+  }
+
+  // The bot's answer; none when it refused or was not reached, which is said where the member looks.
+  async ask(method, path, body) {
+    byId("many-act").disabled = true;
+    try {
+      return await this.api.json(method, path, body);
+    } catch (error) {
+      this.failed(sentenceOf(error));
+      return null;
+    } finally {
+      byId("many-act").disabled = false;
+    }
+  }
+
+  failed(sentence) {
+    if (this.box.open) this.say(sentence);
+    else this.done(sentence);
+  }
+
+  // What was done, with the way back.
+  done(words, act = null, word = "Undo") {
+    byId("done-words").textContent = words;
+    byId("done-undo").replaceChildren(...(act ? [button(word, act, "small first")] : []));
+    byId("done").hidden = false;
+  }
+}
+
+// A label with a field in it, and what is to be written there.
+export function field(words, value = "", about = "") {
+  const input = node("input");
+  input.value = value;
+  input.maxLength = 1000;
+  input.autocomplete = "off";
+  return labelled(words, input, about);
+}
+
+// The same with several lines.
+export function paragraph(words, value = "", about = "") {
+  const input = node("textarea");
+  input.value = value;
+  return labelled(words, input, about);
+}
+
+// The same with a list to choose from: [value, words] each, the first unless another is chosen.
+export function choice(words, options, chosen = "") {
+  const input = node("select");
+  for (const [value, said] of options) {
+    const option = node("option", "", said);
+    option.value = value;
+    input.append(option);
+  }
+  if (chosen) input.value = chosen;
+  return labelled(words, input);
+}
+
+// A box to tick, with words behind it.
+export function box(words, checked = false) {
+  const input = node("input");
+  input.type = "checkbox";
+  input.checked = checked;
+  const label = node("label", "box-line");
+  label.append(input, words);
+  return { label, input };
+}
+
+function labelled(words, input, about = "") {
+  const label = node("label", "field", words);
+  if (about) label.append(" ", node("span", "dim", about));
+  label.append(input);
+  return { label, input };
+}
