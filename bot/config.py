@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bot.errors import ConfigError
-from bot.rules.tagging import RATINGS
+from bot.rules.captions.tagging import RATINGS
 from trainer.contract.config import TrainConfig
 from trainer.contract.errors import InvalidConfig, unknown_name
 from trainer.contract.presets import PRESET_OF, load_preset

@@ -8,10 +8,10 @@ from bot.cards.captions import BatchPage, batch_card, empty_batch_card
 from bot.cards.dataset import dataset_card
 from bot.cards.preview import preview
 from bot.errors import NotFound
-from bot.services.captions import Captions
-from bot.services.datasets import Datasets
-from bot.services.files import FileStore
-from bot.services.messages import Drawing
+from bot.services.dataset.captions import Captions
+from bot.services.dataset.datasets import Datasets
+from bot.services.dataset.files import FileStore
+from bot.services.posting.messages import Drawing
 from bot.store.cards import get_card
 from bot.store.database import Store
 from bot.store.pictures import batch_by_id

@@ -8,11 +8,11 @@ from pathlib import Path
 from bot.cards.job import JobView, job_card
 from bot.cards.notice import NOTICES, notice
 from bot.cards.post import SILENT, attached_text, link_text, post_text
-from bot.rules.progress import Progress
+from bot.rules.jobs.progress import Progress
 from bot.runners.local import LocalRunner
-from bot.services.library import Library
-from bot.services.messages import Drawing, FileToSend, Outgoing, Poster, marker_of
-from bot.services.queue import Queue
+from bot.services.jobs.library import Library
+from bot.services.jobs.queue import Queue
+from bot.services.posting.messages import Drawing, FileToSend, Outgoing, Poster, marker_of
 from bot.store.database import Store
 from bot.store.jobs import get_job
 from bot.store.outbox import posts_of

@@ -6,8 +6,8 @@ import logging
 
 from bot.cards.report import report_card
 from bot.errors import MeasureError, NotFound
-from bot.services.messages import Drawing
-from bot.services.quality import Quality
+from bot.services.dataset.quality import Quality
+from bot.services.posting.messages import Drawing
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ import discord
 
 from bot.cards.parts import Buttons, Card, upload
 from bot.errors import MessageGone, PostRefused, PostUnclear
-from bot.services.messages import Drawing, FileToSend, Outgoing
+from bot.services.posting.messages import Drawing, FileToSend, Outgoing
 
 UNKNOWN_MESSAGE, ARCHIVED_THREAD, TOO_MANY_EDITS = 10008, 50083, 30046
 """Discord's codes; 30046: messages older than an hour may be edited only so often."""

@@ -19,8 +19,8 @@ import discord
 from bot.cards.text import listing
 from bot.errors import LoreleiError, NotFound, StoreError
 from bot.rules.access import MAY
-from bot.services.datasets import Datasets
-from bot.services.posts import Posts, incoming, sentences
+from bot.services.dataset.datasets import Datasets
+from bot.services.intake.posts import Posts, incoming, sentences
 from bot.store.database import Store
 from bot.store.datasets import datasets_in_state, set_read_until
 from bot.store.facts import read_fact, write_fact

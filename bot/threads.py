@@ -12,8 +12,8 @@ import discord
 
 from bot.errors import Refused
 from bot.poster import mapped
-from bot.services.datasets import Datasets
-from bot.services.outbox import CLOCK_SLACK_SECONDS
+from bot.services.dataset.datasets import Datasets
+from bot.services.posting.outbox import CLOCK_SLACK_SECONDS
 from bot.store.cards import add_batch_cards, add_card, add_report_card, mark_dirty, move_cards
 from bot.store.database import Store
 from bot.store.jobs import move_jobs

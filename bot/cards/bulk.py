@@ -13,7 +13,7 @@ from bot.rules.bulk.diff import pieces
 from bot.rules.bulk.operations import Change
 from bot.rules.bulk.selection import written_numbers
 from bot.services.bulk.edits import CaptionSet, Offer, Undone
-from bot.services.messages import Drawing, FileToSend
+from bot.services.posting.messages import Drawing, FileToSend
 from bot.store.caption_edits import Past
 from bot.store.rows import Picture
 

@@ -11,10 +11,10 @@ from bot.cards.parts import AMBER, BLUE, GREY, RED, Card, Form, button, custom_i
 from bot.cards.report import verdict_lines
 from bot.cards.text import block, count, escaped, listing
 from bot.services.bulk.edits import Offer
-from bot.services.captions import PageView
-from bot.services.intake import BatchReport
-from bot.services.messages import Drawing, FileToSend
-from bot.services.retention import UNDO_DAYS
+from bot.services.dataset.captions import PageView
+from bot.services.intake.intake import BatchReport
+from bot.services.posting.messages import Drawing, FileToSend
+from bot.services.upkeep.retention import UNDO_DAYS
 from bot.store.pictures import BatchPlace
 from bot.store.rows import Picture
 

@@ -9,12 +9,12 @@ import discord
 from bot.cards.parts import BLUE, Card, button, custom_id, row, text
 from bot.cards.report import DOTS, verdict_lines
 from bot.cards.text import count, escaped
-from bot.rules.crop import SQUARE
-from bot.rules.quality import Level, Verdict
-from bot.rules.report import numbers
-from bot.rules.squares import SMALL, WHAT, enlarged, kept_whole, now
-from bot.services.crops import PAGE, CutsView, CutView
-from bot.services.messages import Drawing, FileToSend
+from bot.rules.pictures.crop import SQUARE
+from bot.rules.pictures.quality import Level, Verdict
+from bot.rules.pictures.report import numbers
+from bot.rules.pictures.squares import SMALL, WHAT, enlarged, kept_whole, now
+from bot.services.dataset.crops import PAGE, CutsView, CutView
+from bot.services.posting.messages import Drawing, FileToSend
 
 
 def cuts_card(view: CutsView, sheet: bytes, said: str = "") -> Drawing:

@@ -10,8 +10,8 @@ from bot.cards.manage import more_row
 from bot.cards.parts import BLUE, GREY, RED, Card, Form, button, custom_id, row, text
 from bot.cards.text import count, escaped
 from bot.rules.consent import Attestation
-from bot.services.datasets import DeletePlan, Overview
-from bot.services.messages import Drawing
+from bot.services.dataset.datasets import DeletePlan, Overview
+from bot.services.posting.messages import Drawing
 from bot.store.rows import Dataset
 
 FEW = 10

@@ -8,10 +8,10 @@ import discord
 
 from bot.cards.parts import BLUE, GREEN, GREY, RED, Card, button, custom_id, row, text
 from bot.cards.text import count, escaped
-from bot.rules.plan import NO_TRAINER, Plan, still_looked_at
-from bot.rules.progress import Progress
-from bot.services.messages import Drawing
-from bot.services.queue import Line, Place
+from bot.rules.jobs.plan import NO_TRAINER, Plan, still_looked_at
+from bot.rules.jobs.progress import Progress
+from bot.services.jobs.queue import Line, Place
+from bot.services.posting.messages import Drawing
 from bot.store.rows import Job
 
 BAR_CELLS = 10

@@ -10,8 +10,8 @@ from bot.cards.parts import BLUE, RED, Card, Form, button, custom_id, row, text
 from bot.cards.text import count, escaped
 from bot.rules.consent import HELPING, SHARING, Attestation
 from bot.rules.names import MAX_NAME
-from bot.services.arrange import CopyPlan, MergePlan
-from bot.services.sharing import MOST_HELPERS, Circle
+from bot.services.dataset.arrange import CopyPlan, MergePlan
+from bot.services.dataset.sharing import MOST_HELPERS, Circle
 from bot.store.rows import Dataset
 from bot.web.passes import PageLink
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bot.cards.parts import custom_id
 from bot.cards.text import count
-from bot.services.messages import Outgoing, marker_of
+from bot.services.posting.messages import Outgoing, marker_of
 from bot.store.rows import Post
 
 NOTICES = frozenset({"recaptioned", "helps", "asked"})

@@ -1,4 +1,4 @@
-"""What all cards are made of. A card is pure: state in, a `Drawing` (bot.services.messages) out;
+"""What all cards are made of. A card is pure: state in, a `Drawing` (bot.services.posting.messages) out;
 nothing in it remembers anything."""
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from typing import Any
 
 import discord
 
-from bot.services.messages import FileToSend
+from bot.services.posting.messages import FileToSend
 
 GREY, BLUE, GREEN, AMBER, RED = 0x80848E, 0x5865F2, 0x23A55A, 0xF0B232, 0xF23F43
 """Discord's own greys and signal colours, for a container's edge."""

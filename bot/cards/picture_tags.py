@@ -7,10 +7,10 @@ import discord
 from bot.cards.parts import BLUE, Card, custom_id, row, text
 from bot.cards.text import escaped
 from bot.rules.bulk.captions import Subject, tag_code
-from bot.rules.prose import tags_of
-from bot.rules.tagging import tag_key
+from bot.rules.captions.prose import tags_of
+from bot.rules.captions.tagging import tag_key
 from bot.services.bulk.edits import CaptionSet
-from bot.services.messages import Drawing
+from bot.services.posting.messages import Drawing
 from bot.store.rows import Dataset, Picture
 
 OPTIONS = 25

@@ -6,7 +6,7 @@ from typing import Any
 
 from bot.cards.job import megabytes
 from bot.cards.text import escaped
-from bot.services.messages import DownloadLink
+from bot.services.posting.messages import DownloadLink
 from bot.store.rows import Job
 
 SILENT = frozenset({"sample", "resumed", "restarted"})

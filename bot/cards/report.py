@@ -8,11 +8,11 @@ import discord
 
 from bot.cards.parts import AMBER, GREEN, GREY, RED, Card, button, custom_id, row, text
 from bot.cards.text import count, escaped
-from bot.rules.quality import Level, Verdict
-from bot.rules.report import SHOWN_NUMBERS, look_yourself, numbers, ranges
-from bot.rules.squares import JUDGED, mended
-from bot.services.messages import Drawing, FileToSend
-from bot.services.quality import PAGE, Report
+from bot.rules.pictures.quality import Level, Verdict
+from bot.rules.pictures.report import SHOWN_NUMBERS, look_yourself, numbers, ranges
+from bot.rules.pictures.squares import JUDGED, mended
+from bot.services.dataset.quality import PAGE, Report
+from bot.services.posting.messages import Drawing, FileToSend
 
 DOTS = {Level.GREEN: "🟢", Level.AMBER: "🟡", Level.RED: "🔴"}
 COLOURS = {Level.GREEN: GREEN, Level.AMBER: AMBER, Level.RED: RED}

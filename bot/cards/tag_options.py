@@ -9,8 +9,8 @@ import discord
 
 from bot.cards.parts import BLUE, Card, Form, button, custom_id, row, text
 from bot.cards.text import escaped
-from bot.rules.tag_words import FIRST as WRITE_FIRST
-from bot.rules.tag_words import (
+from bot.rules.captions.tag_words import FIRST as WRITE_FIRST
+from bot.rules.captions.tag_words import (
     NAMES_CHOICES,
     NEVER,
     OTHERWISE,
@@ -24,8 +24,8 @@ from bot.rules.tag_words import (
     written_cut,
     written_replacement,
 )
-from bot.rules.tagging import TagOptions
-from bot.services.messages import Drawing
+from bot.rules.captions.tagging import TagOptions
+from bot.services.posting.messages import Drawing
 from bot.store.rows import Dataset
 
 UNDESIRED, REPLACED, FIRST = "undesired", "replaced", "first"

@@ -1,4 +1,4 @@
-"""Handing over pictures by command, modal and message menu (posts in the thread: bot.services.posts)."""
+"""Handing over pictures by command, modal and message menu (posts in the thread: bot.services.intake.posts)."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from bot.commands.choose import CHOICES, autocomplete_dataset, chosen_dataset
 from bot.commands.respond import bot_of, respond
 from bot.errors import LoreleiError, NotFound, Refused
 from bot.rules.access import MAY
-from bot.services.intake import Incoming
-from bot.services.posts import incoming, offered, reading, sentences
+from bot.services.intake.intake import Incoming
+from bot.services.intake.posts import incoming, offered, reading, sentences
 from bot.store.rows import Dataset
 
 Interaction = discord.Interaction[Any]

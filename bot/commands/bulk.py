@@ -37,8 +37,8 @@ from bot.rules.bulk.selection import written_numbers
 from bot.services.bulk.edits import CaptionSet
 from bot.services.bulk.files import Form
 from bot.services.bulk.recaption import announce
-from bot.services.intake import Incoming
-from bot.services.posts import offered
+from bot.services.intake.intake import Incoming
+from bot.services.intake.posts import offered
 
 log = logging.getLogger(__name__)
 

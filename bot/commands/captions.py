@@ -22,8 +22,8 @@ from bot.errors import NotFound, Refused
 from bot.rules.bulk.captions import tag_code
 from bot.rules.bulk.operations import ImportCaptions
 from bot.services.bulk.edits import Offer
-from bot.services.captions import RED_ONLY, UNCAPTIONED, CaptionChanged
-from bot.services.messages import Drawing
+from bot.services.dataset.captions import RED_ONLY, UNCAPTIONED, CaptionChanged
+from bot.services.posting.messages import Drawing
 from bot.store.cards import get_card, mark_dirty, set_page, set_shown
 from bot.store.pictures import batch_places
 

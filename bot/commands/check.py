@@ -16,10 +16,10 @@ from bot.commands.actions import Action, values_of
 from bot.commands.choose import autocomplete_dataset, chosen_dataset
 from bot.commands.respond import bot_of, respond, show, taking_time
 from bot.errors import NotFound
-from bot.rules.crop import MOVES
-from bot.rules.squares import NO_ROOM, from_now_on
-from bot.services.messages import Drawing
-from bot.services.retention import UNDO_DAYS
+from bot.rules.pictures.crop import MOVES
+from bot.rules.pictures.squares import NO_ROOM, from_now_on
+from bot.services.posting.messages import Drawing
+from bot.services.upkeep.retention import UNDO_DAYS
 
 Interaction = discord.Interaction[Any]
 

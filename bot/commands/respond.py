@@ -18,7 +18,7 @@ from discord import app_commands
 
 from bot.cards.parts import upload
 from bot.errors import LoreleiError, Refused
-from bot.services.messages import Drawing, FileToSend
+from bot.services.posting.messages import Drawing, FileToSend
 
 if TYPE_CHECKING:
     from bot.app import Lorelei

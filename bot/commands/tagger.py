@@ -12,9 +12,9 @@ from bot.cards import tag_options as cards
 from bot.commands.actions import Action, chosen_of, text_of
 from bot.commands.choose import autocomplete_dataset, chosen_dataset
 from bot.commands.respond import bot_of, show
-from bot.rules.tag_words import parsed_cut, parsed_replacements, parsed_tags
-from bot.rules.tagging import CHARACTERS, PROFILES
-from bot.services.tag_options import options_of
+from bot.rules.captions.tag_words import parsed_cut, parsed_replacements, parsed_tags
+from bot.rules.captions.tagging import CHARACTERS, PROFILES
+from bot.services.dataset.tag_options import options_of
 from bot.store.rows import Dataset
 
 Interaction = discord.Interaction[Any]

@@ -17,35 +17,35 @@ from bot.draw_report import ReportDrawer
 from bot.poster import DiscordPoster
 from bot.runners.embedded import EmbeddedTrainer
 from bot.runners.local import LocalRunner
-from bot.services.arrange import Arrange
-from bot.services.backup import Backups
 from bot.services.bulk.all import Bulk
-from bot.services.captioning import RETRY_SECONDS, CaptionWriter
-from bot.services.captions import Captions
-from bot.services.cards import CardEditor
-from bot.services.clock import Clockwork
-from bot.services.crops import Crops
-from bot.services.datasets import Datasets
-from bot.services.desk import Desk
-from bot.services.dispatch import Dispatch
-from bot.services.ending import Ending
-from bot.services.files import FileStore
-from bot.services.follow import Follower
-from bot.services.intake import Intake
-from bot.services.library import Library
-from bot.services.loops import Loop
-from bot.services.measuring import RETRY_SECONDS as MEASURE_SECONDS
-from bot.services.measuring import Measuring
-from bot.services.messages import Drawer, Poster
-from bot.services.outbox import Outbox
-from bot.services.posts import Posts
-from bot.services.quality import Quality
-from bot.services.queue import Queue
-from bot.services.retention import Retention
-from bot.services.sharing import Sharing
-from bot.services.training import Training
-from bot.services.unpack import Unpack
-from bot.services.watch import TrainerWatch
+from bot.services.dataset.arrange import Arrange
+from bot.services.dataset.captions import Captions
+from bot.services.dataset.crops import Crops
+from bot.services.dataset.datasets import Datasets
+from bot.services.dataset.desk import Desk
+from bot.services.dataset.files import FileStore
+from bot.services.dataset.quality import Quality
+from bot.services.dataset.sharing import Sharing
+from bot.services.intake.captioning import RETRY_SECONDS, CaptionWriter
+from bot.services.intake.intake import Intake
+from bot.services.intake.measuring import RETRY_SECONDS as MEASURE_SECONDS
+from bot.services.intake.measuring import Measuring
+from bot.services.intake.posts import Posts
+from bot.services.intake.unpack import Unpack
+from bot.services.jobs.dispatch import Dispatch
+from bot.services.jobs.ending import Ending
+from bot.services.jobs.follow import Follower
+from bot.services.jobs.library import Library
+from bot.services.jobs.queue import Queue
+from bot.services.jobs.training import Training
+from bot.services.jobs.watch import TrainerWatch
+from bot.services.posting.cards import CardEditor
+from bot.services.posting.messages import Drawer, Poster
+from bot.services.posting.outbox import Outbox
+from bot.services.upkeep.backup import Backups
+from bot.services.upkeep.clock import Clockwork
+from bot.services.upkeep.loops import Loop
+from bot.services.upkeep.retention import Retention
 from bot.store.database import Store
 from bot.store.jobs import get_job
 from bot.store.rows import CardKind

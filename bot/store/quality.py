@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bot.rules.measures import VERSION, Alike, Box, Measures
+from bot.rules.pictures.measures import VERSION, Alike, Box, Measures
 from bot.store.database import Connection
 from bot.store.rows import Dataset, Picture
 

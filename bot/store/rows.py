@@ -97,7 +97,7 @@ class Picture(Row):
     warnings: str
     added_at: float
     focus: str = ""
-    """JSON of the square a member chose, as shares of the sides; empty: the suggested one (bot.rules.crop)."""
+    """JSON of the square a member chose, as shares of the sides; empty: the suggested one (bot.rules.pictures.crop)."""
     compared: int = 0
     """1 once it was compared with the other pictures of its dataset."""
 

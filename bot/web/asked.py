@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bot.rules.bulk.operations import AddTags, Dedupe, MoveTag, Operation, RemoveTags, RenameTag, SortTags, replacement
-from bot.rules.caption import MAX_CAPTION
+from bot.rules.captions.caption import MAX_CAPTION
 from bot.web.answers import NotUnderstood
 
 LAST_ID = 2**63 - 1

@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from bot.services.quality import Quality
-from bot.services.retention import UNDO_DAYS
+from bot.services.dataset.quality import Quality
+from bot.services.upkeep.retention import UNDO_DAYS
 from bot.store.quality import Drop
 from bot.web.answers import json_answer, json_of, not_understood
 from bot.web.asked import is_id, picture_ids

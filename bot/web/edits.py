@@ -22,7 +22,7 @@ from bot.errors import NotFound
 from bot.services.bulk.all import Bulk
 from bot.services.bulk.edits import Offer
 from bot.services.bulk.files import most_bytes
-from bot.services.intake import Incoming
+from bot.services.intake.intake import Incoming
 from bot.web.answers import HEADERS, error_answer, json_answer, json_of, not_understood
 from bot.web.asked import operation_of
 from bot.web.guard import Guard

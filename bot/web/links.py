@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 from urllib.parse import quote
 
-from bot.services.messages import DownloadLink
+from bot.services.posting.messages import DownloadLink
 from bot.web.signing import Signer
 
 

@@ -26,9 +26,9 @@ from aiohttp import web
 from bot.cards.preview import preview
 from bot.errors import NotFound
 from bot.rules.names import shown_file
-from bot.services.desk import Desk
-from bot.services.files import FileStore
-from bot.services.unpack import is_archive_name
+from bot.services.dataset.desk import Desk
+from bot.services.dataset.files import FileStore
+from bot.services.intake.unpack import is_archive_name
 from bot.web.answers import HEADERS, error_answer, json_answer, json_of, not_understood
 from bot.web.guard import Guard
 from bot.web.limits import Limits

@@ -16,7 +16,7 @@ from bot.errors import NotFound
 from bot.services.bulk.all import Bulk
 from bot.services.bulk.edits import Offer
 from bot.services.bulk.looks import Look
-from bot.services.under_way import UnderWay
+from bot.services.upkeep.under_way import UnderWay
 from bot.web.answers import json_answer, json_of, not_understood, words
 from bot.web.asked import chosen_of
 from bot.web.guard import Guard

@@ -20,7 +20,7 @@ from typing import BinaryIO
 from aiohttp import web
 
 from bot.errors import StorageError
-from bot.services.intake import Incoming
+from bot.services.intake.intake import Incoming
 
 log = logging.getLogger(__name__)
 

@@ -7,22 +7,22 @@ from typing import Any
 
 from bot.cards.text import count
 from bot.config import IntakeConfig
-from bot.rules import squares
 from bot.rules.bulk.captions import Subject, in_almost_all, tag_counts, why_common
 from bot.rules.bulk.diff import pieces
 from bot.rules.bulk.operations import HOWS, MODES, PLACES, Change
-from bot.rules.caption import build_caption
-from bot.rules.crop import SQUARE
-from bot.rules.prose import tags_of
-from bot.rules.quality import Level, Verdict
-from bot.rules.report import Group, look_yourself, numbers
-from bot.rules.tagging import tag_key
+from bot.rules.captions.caption import build_caption
+from bot.rules.captions.prose import tags_of
+from bot.rules.captions.tagging import tag_key
+from bot.rules.pictures import squares
+from bot.rules.pictures.crop import SQUARE
+from bot.rules.pictures.quality import Level, Verdict
+from bot.rules.pictures.report import Group, look_yourself, numbers
 from bot.services.bulk.edits import CaptionSet, Offer
-from bot.services.crops import Cut, CutsView
-from bot.services.desk import Sheet
-from bot.services.intake import BatchReport
-from bot.services.posts import sentences
-from bot.services.quality import Report
+from bot.services.dataset.crops import Cut, CutsView
+from bot.services.dataset.desk import Sheet
+from bot.services.dataset.quality import Report
+from bot.services.intake.intake import BatchReport
+from bot.services.intake.posts import sentences
 from bot.store.caption_edits import Past
 from bot.store.rows import Dataset, Picture
 from bot.web.answers import words

@@ -11,10 +11,10 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from bot.rules.crop import MOVES
-from bot.rules.squares import NO_ROOM, from_now_on
-from bot.services.crops import Crops
-from bot.services.desk import Desk
+from bot.rules.pictures.crop import MOVES
+from bot.rules.pictures.squares import NO_ROOM, from_now_on
+from bot.services.dataset.crops import Crops
+from bot.services.dataset.desk import Desk
 from bot.web.answers import json_answer, json_of, not_understood
 from bot.web.guard import Guard
 from bot.web.passes import Pass

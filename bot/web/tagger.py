@@ -11,9 +11,9 @@ from typing import Any
 
 from aiohttp import web
 
-from bot.rules import tag_words
-from bot.rules.tagging import CHARACTERS, PROFILES, RATINGS, TagOptions
-from bot.services.tag_options import TagSettings
+from bot.rules.captions import tag_words
+from bot.rules.captions.tagging import CHARACTERS, PROFILES, RATINGS, TagOptions
+from bot.services.dataset.tag_options import TagSettings
 from bot.web.answers import json_answer, json_of, not_understood
 from bot.web.asked import whole
 from bot.web.guard import Guard

@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from bot.rules.caption import own_items, prefix
-from bot.rules.prose import tags_of
-from bot.rules.tagging import tag_key
+from bot.rules.captions.caption import own_items, prefix
+from bot.rules.captions.prose import tags_of
+from bot.rules.captions.tagging import tag_key
 
 ALMOST_ALL = 0.9
 """Share of the pictures from which a tag says nothing about one of them: left in, it takes part of what the trigger

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from difflib import SequenceMatcher
 
 from bot.rules.bulk.captions import Subject
-from bot.rules.caption import MAX_CAPTION
-from bot.rules.prose import tag_places
-from bot.rules.tagging import tag_key
+from bot.rules.captions.caption import MAX_CAPTION
+from bot.rules.captions.prose import tag_places
+from bot.rules.captions.tagging import tag_key
 
 _Items = list[tuple[str, str]]
 """(key, item); the key of what belongs to a sentence is empty."""

@@ -1,8 +1,8 @@
 """What bulk editing can do to captions. Pure: captions in, the captions that differ out; nothing is written here.
 
 Every operation works on the text behind the prefix, so trigger and class word stay once and first whatever is done.
-Tags are taken by whole items; sentences (bot.rules.prose) are changed by nothing but a replacement of text that is in
-them, an import, or a re-caption that overwrites.
+Tags are taken by whole items; sentences (bot.rules.captions.prose) are changed by nothing but a replacement of text
+that is in them, an import, or a re-caption that overwrites.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import ClassVar, Literal
 
 from bot.errors import Refused
 from bot.rules.bulk.captions import Captioned, Subject, tag_counts
-from bot.rules.caption import MAX_CAPTION, own_items
-from bot.rules.prose import tag_places, tags_of
-from bot.rules.tagging import tag_key
+from bot.rules.captions.caption import MAX_CAPTION, own_items
+from bot.rules.captions.prose import tag_places, tags_of
+from bot.rules.captions.tagging import tag_key
 
 Mode = Literal["overwrite", "append", "fill"]
 Place = Literal["first", "last"]

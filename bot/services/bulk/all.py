@@ -11,8 +11,8 @@ from bot.services.bulk.files import CaptionFiles
 from bot.services.bulk.looks import Looks
 from bot.services.bulk.patterns import Patterns
 from bot.services.bulk.recaption import Recaptioner
-from bot.services.files import FileStore
-from bot.services.tag_options import TagSettings
+from bot.services.dataset.files import FileStore
+from bot.services.dataset.tag_options import TagSettings
 from bot.store.database import Store
 from bot.vision.tagging.tagger import Tagger
 

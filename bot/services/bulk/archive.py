@@ -1,6 +1,7 @@
 """Archives of captions: written, and read from a stranger without trusting anything in them.
 
-Nothing is unpacked to disk, so no name in an archive ever becomes a path; what an archive may be, bot.rules.zips knows.
+Nothing is unpacked to disk, so no name in an archive ever becomes a path; what an archive may be,
+bot.rules.pictures.zips knows.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bot.errors import Refused
+from bot.rules.captions.text_files import text_of
 from bot.rules.names import shown_file
-from bot.rules.text_files import text_of
-from bot.rules.zips import Damaged, Entry, Hostile, basename, entries_of, inflated
+from bot.rules.pictures.zips import Damaged, Entry, Hostile, basename, entries_of, inflated
 
 MOST_MEMBERS = 1000
 """For a dataset of up to half as many pictures: beside each caption may lie its picture."""

@@ -22,7 +22,7 @@ from bot.rules.bulk.selection import chosen_numbers
 from bot.rules.names import shown_file
 from bot.services.bulk.patterns import Patterns
 from bot.services.bulk.way_back import WayBack, way_back
-from bot.services.datasets import allowed
+from bot.services.dataset.datasets import allowed
 from bot.store import caption_edits as rows
 from bot.store import pictures
 from bot.store.caption_edits import NewEdit, Past, Since

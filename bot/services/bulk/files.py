@@ -12,8 +12,8 @@ from bot.rules.bulk.exchange import KEY_DIGITS, Named, Read, member_name, one_te
 from bot.rules.bulk.operations import ImportCaptions
 from bot.services.bulk.archive import MOST_MEMBERS, is_archive, pack, text_of_file, unpack
 from bot.services.bulk.edits import BulkEdits, CaptionSet, Offer
-from bot.services.intake import Incoming
-from bot.services.messages import FileToSend
+from bot.services.intake.intake import Incoming
+from bot.services.posting.messages import FileToSend
 
 FEWEST_BYTES = 2 * 1024 * 1024
 """A file may have at least as many; 100 captions of 1,000 characters are a tenth of it."""

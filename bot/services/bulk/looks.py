@@ -13,8 +13,8 @@ from bot.rules.access import Deed
 from bot.rules.bulk.operations import Mode
 from bot.services.bulk.edits import BulkEdits
 from bot.services.bulk.recaption import Recaptioner, announce
-from bot.services.datasets import allowed
-from bot.services.under_way import UnderWay
+from bot.services.dataset.datasets import allowed
+from bot.services.upkeep.under_way import UnderWay
 from bot.store.database import Store
 
 log = logging.getLogger(__name__)

@@ -9,9 +9,9 @@ from bot.errors import NotFound, Refused
 from bot.rules.bulk.captions import Subject
 from bot.rules.bulk.operations import Mode, Recaption
 from bot.services.bulk.edits import BulkEdits, Offer
-from bot.services.captions import tagged_caption
-from bot.services.files import FileStore
-from bot.services.tag_options import cut_of, options_of
+from bot.services.dataset.captions import tagged_caption
+from bot.services.dataset.files import FileStore
+from bot.services.dataset.tag_options import cut_of, options_of
 from bot.store.database import Connection
 from bot.store.outbox import add_post
 from bot.vision.tagging.tagger import CHUNK, Tagger

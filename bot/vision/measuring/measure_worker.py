@@ -18,7 +18,7 @@ from typing import Any
 
 from PIL import Image
 
-from bot.rules.measures import Face, Measures
+from bot.rules.pictures.measures import Face, Measures
 from bot.vision.measuring import pixels
 from bot.vision.measuring.centerface import Box, CenterFace
 from bot.vision.measuring.likeness import Print, likeness, print_of

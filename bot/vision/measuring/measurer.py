@@ -1,4 +1,4 @@
-"""The measuring process as the bot sees it: stored pictures in, bot.rules.measures.Measures out."""
+"""The measuring process as the bot sees it: stored pictures in, bot.rules.pictures.measures.Measures out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bot.errors import MeasureError
-from bot.rules.measures import Alike, Measures
+from bot.rules.pictures.measures import Alike, Measures
 from bot.workers.line_worker import LineWorker, WorkerFailed
 
 log = logging.getLogger(__name__)

@@ -8,13 +8,13 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from bot.rules.measures import THUMB, Box
+from bot.rules.pictures.measures import THUMB, Box
 
 Grey = npt.NDArray[np.float32]
 """A grey picture `(h, w)`, 0 to 255."""
 
 WHOLE_SIDE, FACE_SIDE = 512, 256
-"""Longer side, in pixels, at which sharpness is measured; the thresholds in bot.rules.quality hold for these."""
+"""Longer side, in pixels, at which sharpness is measured; the limits in bot.rules.pictures.quality hold for these."""
 FLAT = 3.0
 """Largest spread of grey in a row or column that still counts as one colour; JPEG leaves about 1."""
 EDGE = 10.0

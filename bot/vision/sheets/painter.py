@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bot.errors import MeasureError
-from bot.rules.measures import Box
+from bot.rules.pictures.measures import Box
 from bot.workers.child import answer_once, worker_command
 
 log = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from bot.rules.kaomoji import shown_tag
+from bot.rules.captions.kaomoji import shown_tag
 
 GENERAL, CHARACTER, RATING = 0, 4, 9
 """Categories of selected_tags.csv."""

@@ -15,7 +15,7 @@ from typing import Any
 
 from bot.errors import PictureRefused
 from bot.rules.names import shown_file
-from bot.rules.zips import MAX_RATIO, MAX_TOTAL_BYTES
+from bot.rules.pictures.zips import MAX_RATIO, MAX_TOTAL_BYTES
 from bot.vision.zips.zip_worker import MAX_ENTRIES
 from bot.workers.child import end_process, feed, output_of, read_object, start, worker_command
 

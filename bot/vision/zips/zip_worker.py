@@ -3,9 +3,9 @@
     python -m bot.vision.zips.zip_worker MEMORY_BYTES SECONDS MAX_FILE_BYTES
 
 First comes a line of JSON: what is in it, or why it is refused. Then for each picture a line of JSON and its bytes.
-The archive has to keep the rules of bot.rules.zips, and all that is wanted is inflated once, counted and thrown away,
-before the first picture goes out. Like the decoder's, this process can write no file, starts with no secret, and dies
-at its limits.
+The archive has to keep the rules of bot.rules.pictures.zips, and all that is wanted is inflated once, counted and
+thrown away, before the first picture goes out. Like the decoder's, this process can write no file, starts with no secret, and
+dies at its limits.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from bot.rules.text_files import text_of
-from bot.rules.zips import Damaged, Entry, Hostile, basename, entries_of, inflated
+from bot.rules.captions.text_files import text_of
+from bot.rules.pictures.zips import Damaged, Entry, Hostile, basename, entries_of, inflated
 from bot.workers.limits import limit_resources
 
 MAX_ENTRIES = 500

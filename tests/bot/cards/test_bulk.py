@@ -9,12 +9,12 @@ from bot.cards import bulk, bulk_forms, tag_options
 from bot.cards.captions import BatchPage, batch_card
 from bot.cards.picture_tags import picture_tags_card
 from bot.errors import Refused
-from bot.rules import tag_words
 from bot.rules.bulk.operations import Change
 from bot.rules.bulk.selection import written_numbers
-from bot.rules.tagging import TagOptions
+from bot.rules.captions import tag_words
+from bot.rules.captions.tagging import TagOptions
 from bot.services.bulk.edits import CaptionSet, Offer, Undone
-from bot.services.captions import PageView
+from bot.services.dataset.captions import PageView
 from bot.store.caption_edits import Past
 from bot.store.rows import CaptionEdit
 from tests.bot.cards.test_datasets import DATASET, PICTURE, WORST, check_limits

@@ -29,13 +29,13 @@ from bot.cards.preview import preview
 from bot.cards.report import dropped_card
 from bot.cards.text import escaped, listing
 from bot.rules.consent import ATTESTATION
-from bot.rules.quality import Finding, Level, Verdict
-from bot.services.arrange import CopyPlan, MergePlan
-from bot.services.captions import PageView
-from bot.services.datasets import DeletePlan, Overview
-from bot.services.intake import BatchReport
-from bot.services.messages import FileToSend
-from bot.services.sharing import MOST_HELPERS, Circle
+from bot.rules.pictures.quality import Finding, Level, Verdict
+from bot.services.dataset.arrange import CopyPlan, MergePlan
+from bot.services.dataset.captions import PageView
+from bot.services.dataset.datasets import DeletePlan, Overview
+from bot.services.dataset.sharing import MOST_HELPERS, Circle
+from bot.services.intake.intake import BatchReport
+from bot.services.posting.messages import FileToSend
 from bot.store.pictures import BatchPlace
 from bot.store.rows import Dataset, Helper, Picture
 from bot.web.passes import PageLink

@@ -6,10 +6,10 @@ import pytest
 
 from bot.cards.crop import cut_card, cuts_card
 from bot.cards.report import report_card
-from bot.rules.quality import Finding, Level, Square, Verdict
-from bot.rules.report import Seen, advice, groups
-from bot.services.crops import Cut, CutsView, CutView
-from bot.services.quality import Report
+from bot.rules.pictures.quality import Finding, Level, Square, Verdict
+from bot.rules.pictures.report import Seen, advice, groups
+from bot.services.dataset.crops import Cut, CutsView, CutView
+from bot.services.dataset.quality import Report
 from bot.store.quality import Drop
 from tests.bot.cards.test_datasets import DATASET, PICTURE, check_limits
 

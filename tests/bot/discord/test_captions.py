@@ -6,7 +6,7 @@ import pytest
 
 from bot.demo.harness import until
 from bot.errors import TaggerError
-from bot.rules.caption import clean_caption
+from bot.rules.captions.caption import clean_caption
 from tests.bot.discord.lab import all_text, custom_ids
 
 pytestmark = pytest.mark.slow

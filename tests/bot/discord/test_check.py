@@ -185,7 +185,7 @@ async def test_squares_are_seen_and_used(lab, thread):
 
 async def test_a_large_dataset_has_pages(lab, thread, monkeypatch):
     card = await report_of(lab, thread, "the same picture twice")
-    monkeypatch.setattr("bot.services.quality.PAGE", 3)
+    monkeypatch.setattr("bot.services.dataset.quality.PAGE", 3)
     await lab.slash(lab.alice, thread, "dataset check")
     await until(lambda: card.id not in {each.id for each in thread.history()}, "the old report's end")
     card = await lab.card(thread, "report-page")

@@ -9,7 +9,7 @@ from pathlib import Path
 from bot.config import Config, PathsConfig, TrainingConfig, WebConfig
 from bot.errors import MessageGone, PostRefused, PostUnclear
 from bot.services.all import Services
-from bot.services.messages import Drawing, Outgoing
+from bot.services.posting.messages import Drawing, Outgoing
 from bot.store.datasets import NewDataset, insert_dataset, set_thread
 from bot.store.jobs import get_job
 from bot.store.pictures import NewPicture, insert_batch, insert_picture

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, contextmanager
 import pytest
 
 from bot.runners.local import LocalRunner
-from bot.services.library import Library
+from bot.services.jobs.library import Library
 from bot.store.database import Store
 from bot.store.outbox import posts_of
 from tests.bot.jobs.lab import OWNER, FakeDiscord, Lab

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.rules.eta import Forecast, forecast
-from bot.rules.fairness import AGE_GUARD_SECONDS, HALF_LIFE_SECONDS, Burnt, Waiting, decayed_usage, in_order
+from bot.rules.jobs.eta import Forecast, forecast
+from bot.rules.jobs.fairness import AGE_GUARD_SECONDS, HALF_LIFE_SECONDS, Burnt, Waiting, decayed_usage, in_order
 
 NOW = 1_000_000.0
 

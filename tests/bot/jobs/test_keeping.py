@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from bot.errors import DamagedFile, StorageError
-from bot.services.backup import surplus
-from bot.services.library import Library
-from bot.services.loops import Loop
+from bot.services.jobs.library import Library
+from bot.services.upkeep.backup import surplus
+from bot.services.upkeep.loops import Loop
 from tests.bot.jobs.lab import OWNER
 from trainer.contract.cache import group
 from trainer.contract.folder import JobFolder
@@ -121,7 +121,7 @@ async def test_what_was_never_accepted_goes_at_the_next_start(lab, monkeypatch):
     def die(point):
         raise KeyboardInterrupt(point)
 
-    monkeypatch.setattr("bot.services.training.reach", die)
+    monkeypatch.setattr("bot.services.jobs.training.reach", die)
     dataset = await lab.dataset()
     with pytest.raises(KeyboardInterrupt):
         await lab.services.jobs.training.submit(dataset.id, OWNER)

@@ -6,7 +6,7 @@ import pytest
 
 from bot.cards.job import plan_card
 from bot.errors import Refused
-from bot.rules.plan import sample_prompts
+from bot.rules.jobs.plan import sample_prompts
 from bot.store.quality import set_focus, write_measures
 from tests.bot.jobs.lab import OTHER, OWNER
 from tests.bot.rules.test_quality import measures

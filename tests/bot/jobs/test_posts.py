@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from bot.errors import PostRefused
-from bot.services.cards import ROLL_OVER_SECONDS
+from bot.services.posting.cards import ROLL_OVER_SECONDS
 from bot.store.cards import get_card, mark_dirty, move_cards
 from bot.store.jobs import move_jobs
 from bot.store.outbox import add_post, move_posts, posts_of

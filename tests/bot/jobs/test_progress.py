@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.cards.job import bar
-from bot.rules.progress import SILENCE_CHARGED_SECONDS, Progress, apply_events
+from bot.rules.jobs.progress import SILENCE_CHARGED_SECONDS, Progress, apply_events
 from trainer.contract.events import (
     Caching,
     Checkpoint,

@@ -55,7 +55,7 @@ async def test_a_stop_outlives_a_crash_between_the_row_and_the_file(lab, monkeyp
     attempt = trainer.claim()
     attempt.step(4)
     await lab.turn()
-    monkeypatch.setattr("bot.services.training.reach", _die)
+    monkeypatch.setattr("bot.services.jobs.training.reach", _die)
     with pytest.raises(KeyboardInterrupt):
         await lab.services.jobs.training.stop(job.id, OWNER)
     assert attempt.wish().wish == "run"

@@ -3,7 +3,7 @@
 import pytest
 
 from bot.cards.job import plan_card
-from bot.services.watch import REMINDER_SECONDS, TrainerWatch
+from bot.services.jobs.watch import REMINDER_SECONDS, TrainerWatch
 from tests.bot.jobs.lab import OWNER, Lab
 from trainer.contract.events import Failed
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bot.rules.caption import MAX_CAPTION, build_caption, clean_caption
-from bot.rules.prose import tags_of
-from bot.rules.tagging import TagOptions, caption_tags
+from bot.rules.captions.caption import MAX_CAPTION, build_caption, clean_caption
+from bot.rules.captions.prose import tags_of
+from bot.rules.captions.tagging import TagOptions, caption_tags
 
 TRICKY = st.sampled_from("lisaxlwomn ,，\n\t1\u202e\u200dé猫\x00\ud800._()")
 TYPED = st.text(TRICKY, max_size=80) | st.text(max_size=1500)

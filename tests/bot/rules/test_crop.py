@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.rules.crop import MOVES, SQUARE, moved, pixels, suggested
+from bot.rules.pictures.crop import MOVES, SQUARE, moved, pixels, suggested
 from tests.bot.rules.test_quality import face, measures
 from trainer.contract.presets import load_preset
 from trainer.data.buckets import fit_picture

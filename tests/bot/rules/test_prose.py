@@ -2,7 +2,7 @@
 
 import pytest
 
-from bot.rules.prose import tags_of
+from bot.rules.captions.prose import tags_of
 
 
 @pytest.mark.parametrize(

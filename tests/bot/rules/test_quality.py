@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.rules.measures import Face, Measures
-from bot.rules.quality import Level, Square, Twin, verdict
+from bot.rules.pictures.measures import Face, Measures
+from bot.rules.pictures.quality import Level, Square, Twin, verdict
 from trainer.contract.spec import KINDS
 
 GOOD_FACE = Face((0.35, 0.2, 0.65, 0.6), 0.9, 300.0, 0.5)

@@ -1,7 +1,7 @@
 """What is said of a dataset as a whole."""
 
-from bot.rules.quality import Level, Twin, faces_seen, verdict
-from bot.rules.report import Seen, advice, groups, mended, ranges
+from bot.rules.pictures.quality import Level, Twin, faces_seen, verdict
+from bot.rules.pictures.report import Seen, advice, groups, mended, ranges
 from tests.bot.rules.test_quality import face, measures
 
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from bot.rules.kaomoji import KAOMOJI, shown_tag, underscored
-from bot.rules.photo_face import DROPPED, RENAMED, photographed
-from bot.rules.tagging import TagOptions, caption_tags
+from bot.rules.captions.kaomoji import KAOMOJI, shown_tag, underscored
+from bot.rules.captions.photo_face import DROPPED, RENAMED, photographed
+from bot.rules.captions.tagging import TagOptions, caption_tags
 
 SEEN = ["1girl", "solo", "long hair", "smile", "^_^"]
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from bot.errors import TaggerError
-from bot.services.captions import Captions
-from bot.services.datasets import Datasets
-from bot.services.files import FileStore
-from bot.services.intake import Incoming, Intake
+from bot.services.dataset.captions import Captions
+from bot.services.dataset.datasets import Datasets
+from bot.services.dataset.files import FileStore
+from bot.services.intake.intake import Incoming, Intake
 from bot.store.datasets import NewDataset
 from bot.store.rows import Dataset
 from bot.vision.decoding.decoder import DecodedPicture, Decoder

@@ -3,7 +3,7 @@
 import pytest
 
 from bot.errors import NotFound, NotYours, TaggerError
-from bot.services.captions import CaptionChanged
+from bot.services.dataset.captions import CaptionChanged
 from bot.store.cards import add_card
 from tests.bot.conftest import make_picture
 from tests.bot.services.conftest import OTHER, OWNER, incoming, rows, tag_all

@@ -5,8 +5,8 @@ import logging
 import pytest
 
 from bot.errors import PostRefused
-from bot.services.cards import CardEditor
-from bot.services.messages import Drawing
+from bot.services.posting.cards import CardEditor
+from bot.services.posting.messages import Drawing
 from bot.store.cards import add_card, get_card, move_cards
 from bot.store.datasets import set_state, set_thread
 

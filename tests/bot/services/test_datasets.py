@@ -7,7 +7,7 @@ import pytest
 
 from bot.errors import NotFound, NotYours, PostUnclear, Refused
 from bot.rules.consent import ATTESTATION
-from bot.services.datasets import Datasets
+from bot.services.dataset.datasets import Datasets
 from bot.store.jobs import update_job
 from bot.store.rows import Dataset
 from tests.bot.conftest import make_picture

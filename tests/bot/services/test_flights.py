@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from bot.services.flights import Flights
+from bot.services.posting.flights import Flights
 
 
 async def test_a_slow_piece_goes_on_by_itself_and_keeps_its_key():

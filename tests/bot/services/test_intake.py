@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from bot.errors import NotFound, NotYours, Refused, StorageError
-from bot.services.intake import Incoming
+from bot.services.intake.intake import Incoming
 from tests.bot.conftest import encoded, make_picture, quarters
 from tests.bot.services.conftest import OTHER, OWNER, incoming, rows
 

@@ -6,14 +6,14 @@ import dataclasses
 import pytest
 
 from bot.errors import MeasureError, NotFound, NotYours, Refused
-from bot.rules.crop import suggested
-from bot.rules.measures import Alike
-from bot.rules.quality import Level
-from bot.services.captions import Captions
-from bot.services.crops import Crops
-from bot.services.measuring import Measuring
-from bot.services.quality import Quality
-from bot.services.retention import DAY, UNDO_DAYS, Retention
+from bot.rules.pictures.crop import suggested
+from bot.rules.pictures.measures import Alike
+from bot.rules.pictures.quality import Level
+from bot.services.dataset.captions import Captions
+from bot.services.dataset.crops import Crops
+from bot.services.dataset.quality import Quality
+from bot.services.intake.measuring import Measuring
+from bot.services.upkeep.retention import DAY, UNDO_DAYS, Retention
 from bot.store.database import Store
 from bot.store.quality import count_unmeasured
 from bot.vision.sheets.painter import Painter
@@ -222,7 +222,7 @@ async def test_a_crash_after_the_comparison_loses_no_report(store, dataset, meas
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("bot.services.measuring.mark_batches_dirty", die)
+        patch.setattr("bot.services.intake.measuring.mark_batches_dirty", die)
         with pytest.raises(KeyboardInterrupt):
             await measuring.measure_all()
     assert await rows(store, "SELECT kind FROM card WHERE kind = 'report'") == []

@@ -9,18 +9,18 @@ from bot.errors import NotFound, NotYours, Refused
 from bot.rules.access import MAY, refusal, role_of
 from bot.rules.bulk.operations import RemoveTags
 from bot.rules.consent import ATTESTATION, HELPING, SHARING, merge_refusal
-from bot.services.arrange import Arrange
 from bot.services.bulk.all import Bulk
 from bot.services.bulk.edits import BulkEdits
 from bot.services.bulk.looks import Looks
-from bot.services.crops import Crops
-from bot.services.desk import Desk
-from bot.services.posts import Posts
-from bot.services.quality import Quality
-from bot.services.sharing import Sharing
-from bot.services.tag_options import TagSettings
-from bot.services.under_way import UnderWay
-from bot.services.unpack import Unpack
+from bot.services.dataset.arrange import Arrange
+from bot.services.dataset.crops import Crops
+from bot.services.dataset.desk import Desk
+from bot.services.dataset.quality import Quality
+from bot.services.dataset.sharing import Sharing
+from bot.services.dataset.tag_options import TagSettings
+from bot.services.intake.posts import Posts
+from bot.services.intake.unpack import Unpack
+from bot.services.upkeep.under_way import UnderWay
 from bot.store.rows import Helper
 from bot.vision.sheets.painter import Painter
 from bot.vision.tagging.tagger import Tagger

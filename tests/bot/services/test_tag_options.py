@@ -5,9 +5,9 @@ import dataclasses
 import pytest
 
 from bot.errors import NotYours, Refused, TaggerError
-from bot.services.captioning import CaptionWriter
-from bot.services.captions import Captions
-from bot.services.tag_options import TagSettings, cut_of, default_options, options_of
+from bot.services.dataset.captions import Captions
+from bot.services.dataset.tag_options import TagSettings, cut_of, default_options, options_of
+from bot.services.intake.captioning import CaptionWriter
 from bot.vision.tagging.wd14 import Cut, TagResult
 from tests.bot.conftest import make_picture
 from tests.bot.services.conftest import OTHER, OWNER, incoming, rows, tag_all
@@ -79,7 +79,7 @@ async def test_a_large_batch_holds_nobody_up(
     store, files, intake, datasets, asked, dataset, config, tagger, monkeypatch
 ):
     """Whoever comes while it is worked on gets the first caption before it goes on."""
-    monkeypatch.setattr("bot.services.captions.CHUNK", 2)
+    monkeypatch.setattr("bot.services.dataset.captions.CHUNK", 2)
     other = await datasets.create(asked(name="Other"))
     offered = [incoming(f"{seed}.jpg", make_picture(seed=seed)) for seed in range(5)]
     await intake.add(dataset.id, OWNER, "m", offered)

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from bot.services.under_way import UnderWay
+from bot.services.upkeep.under_way import UnderWay
 
 
 async def test_it_waits_for_the_last_piece():

@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
-from bot.services.posts import want_card
-from bot.services.unpack import Unpack
+from bot.services.intake.posts import want_card
+from bot.services.intake.unpack import Unpack
 from bot.vision.zips.unzip import Unzipper
 from tests.bot.services.conftest import OWNER, incoming, rows
 from tests.bot.zips import packed, picture

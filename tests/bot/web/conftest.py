@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.services.sharing import Sharing
+from bot.services.dataset.sharing import Sharing
 from tests.bot.conftest import make_picture
 from tests.bot.discord.conftest import lab, pictures, quick  # noqa: F401
 from tests.bot.services.conftest import (  # noqa: F401 - fixtures

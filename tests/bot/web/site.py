@@ -11,14 +11,14 @@ import aiohttp
 
 from bot.config import Config, WebConfig
 from bot.services.bulk.all import Bulk
-from bot.services.captions import Captions
-from bot.services.crops import Crops
-from bot.services.desk import Desk
-from bot.services.files import FileStore
-from bot.services.intake import Intake
-from bot.services.posts import Posts
-from bot.services.quality import Quality
-from bot.services.unpack import Unpack
+from bot.services.dataset.captions import Captions
+from bot.services.dataset.crops import Crops
+from bot.services.dataset.desk import Desk
+from bot.services.dataset.files import FileStore
+from bot.services.dataset.quality import Quality
+from bot.services.intake.intake import Intake
+from bot.services.intake.posts import Posts
+from bot.services.intake.unpack import Unpack
 from bot.store.database import Store
 from bot.vision.sheets.painter import Painter
 from bot.vision.zips.unzip import Unzipper

@@ -8,7 +8,7 @@ import io
 import aiohttp
 import pytest
 
-from bot.services.desk import Desk
+from bot.services.dataset.desk import Desk
 from bot.web.limits import ARCHIVES, Limits, TooMany
 from tests.bot.conftest import make_picture
 from tests.bot.services.conftest import OTHER, OWNER, rows

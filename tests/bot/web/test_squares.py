@@ -2,7 +2,7 @@
 
 import pytest
 
-from bot.rules.squares import NO_ROOM, WHAT
+from bot.rules.pictures.squares import NO_ROOM, WHAT
 from bot.store.quality import write_measures
 from tests.bot.conftest import make_picture
 from tests.bot.rules.test_quality import measures

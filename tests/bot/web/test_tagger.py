@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from bot.services.tag_options import options_of
+from bot.services.dataset.tag_options import options_of
 from tests.bot.services.conftest import OTHER, OWNER, rows
 from tests.bot.web.site import HELPER
 

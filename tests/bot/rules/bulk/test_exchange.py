@@ -8,7 +8,7 @@ from bot.errors import Refused
 from bot.rules.bulk.diff import pieces
 from bot.rules.bulk.exchange import Named, member_name, one_text, read_members, read_text
 from bot.rules.bulk.selection import chosen_numbers, written_numbers
-from bot.rules.caption import clean_caption
+from bot.rules.captions.caption import clean_caption
 
 PICTURES = [
     Named(11, 1, "aaaaaaaaaa", "IMG_1.jpg", "lisaxl, woman, smile"),

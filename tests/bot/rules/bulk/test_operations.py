@@ -26,8 +26,8 @@ from bot.rules.bulk.operations import (
     carry_out,
     in_sentences,
 )
-from bot.rules.caption import clean_caption
-from bot.rules.prose import tag_places, tags_of
+from bot.rules.captions.caption import clean_caption
+from bot.rules.captions.prose import tag_places, tags_of
 from tests.bot.rules.bulk.strategies import on_tags, on_text
 
 LISA = Subject("lisaxl", "woman")

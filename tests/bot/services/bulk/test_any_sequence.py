@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from bot.config import TaggerConfig
 from bot.errors import Refused
 from bot.rules.bulk.operations import ReplacePattern
-from bot.rules.prose import tags_of
+from bot.rules.captions.prose import tags_of
 from bot.services.bulk.edits import BulkEdits
 from bot.services.bulk.files import CaptionFiles
 from bot.services.bulk.recaption import Recaptioner
-from bot.services.captions import Captions
-from bot.services.files import FileStore
+from bot.services.dataset.captions import Captions
+from bot.services.dataset.files import FileStore
 from bot.store import pictures
 from bot.store.database import Store
 from bot.store.datasets import NewDataset, insert_dataset

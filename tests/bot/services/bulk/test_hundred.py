@@ -9,8 +9,8 @@ from PIL import Image
 
 from bot.config import TaggerConfig
 from bot.rules.bulk.operations import RemoveTags
-from bot.services.captions import Captions
-from bot.services.intake import Intake
+from bot.services.dataset.captions import Captions
+from bot.services.intake.intake import Intake
 from bot.vision.tagging.tagger import CHUNK, Tagger
 from tests.bot.services.conftest import OWNER, QuickDecoder, incoming
 from tests.bot.vision.tagging.reference import Predictor

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from bot.rules.quality import Level, verdict
+from bot.rules.pictures.quality import Level, verdict
 from bot.vision.measuring.centerface import CenterFace, decode, distinct
 from bot.vision.measuring.measure_worker import measure
 from tests.bot.vision.measuring.photographs import photographs

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
-from bot.rules.quality import ALIKE, SAME
+from bot.rules.pictures.quality import ALIKE, SAME
 from bot.vision.measuring.likeness import likeness, print_of
 from bot.vision.measuring.measurer import Measurer
 from bot.vision.measuring.pixels import thumb

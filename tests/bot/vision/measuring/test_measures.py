@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageEnhance, ImageFilter
 
 from bot.errors import MeasureError
-from bot.rules.quality import Level, verdict
+from bot.rules.pictures.quality import Level, verdict
 from bot.vision.measuring.measurer import Measurer
 from tests.bot.vision.decoding.test_hostile import png_claiming
 

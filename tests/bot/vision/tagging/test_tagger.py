@@ -13,7 +13,7 @@ from PIL import Image
 
 from bot.config import TaggerConfig
 from bot.errors import TaggerError
-from bot.rules.kaomoji import shown_tag
+from bot.rules.captions.kaomoji import shown_tag
 from bot.vision.tagging import tagger as tagger_module
 from bot.vision.tagging.tagger import Tagger
 from tests.bot.conftest import encoded, make_picture

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bot.rules.kaomoji import shown_tag
+from bot.rules.captions.kaomoji import shown_tag
 from bot.vision.tagging.wd14 import Cut, Label, prepare, read_labels, read_tags
 
 CSV = """tag_id,name,category,count
