@@ -78,7 +78,7 @@ class BotProcess:
             )
         world, gateway = self._server.world, self._server.gateway
         await world.wait_for(
-            lambda: process.returncode is not None or gateway.identifies > before, 60, "the bot to come online"
+            lambda: process.returncode is not None or gateway.identifies > before, 180, "the bot to come online"
         )
         assert process.returncode is None, self.log
 

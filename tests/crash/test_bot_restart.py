@@ -17,6 +17,8 @@ from tests.wire.lorelei import Workshop
 from tests.wire.test_bot_datasets import jpegs
 from tests.wire.world import Channel
 
+LONG = 300.0
+"""Seconds for what takes some on a quiet machine: a trainer starts and trains beside other tests."""
 GRIDS = tuple(f"Epoch {epoch} of 20" for epoch in (5, 10, 15, 20))
 
 
@@ -54,22 +56,22 @@ async def test_a_bot_killed_in_mid_training_goes_on_and_repeats_nothing(server, 
     )
     await alice.click(plan.original, "Start")
     card = await workshop.card(dataset_card.channel, "Stop")
-    await world.wait_for(lambda: lost.spent, 90, "the first samples")
+    await world.wait_for(lambda: lost.spent, LONG, "the first samples")
     await bot.kill()
     world.nonce_seconds = 0.0
 
     killed_at = bot.step()
-    await world.wait_for(lambda: bot.step() > killed_at, 60, "training to go on without the bot")
+    await world.wait_for(lambda: bot.step() > killed_at, LONG, "training to go on without the bot")
     os.kill(bot.trainer_pid(), signal.SIGSTOP)
     try:
         await bot.start()
-        await world.wait_for(lambda: f"step {bot.step()}/" in card.text, what="the card to catch up")
+        await world.wait_for(lambda: f"step {bot.step()}/" in card.text, LONG, "the card to catch up")
         assert "**Training**" in card.text
     finally:
         os.kill(bot.trainer_pid(), signal.SIGCONT)
 
-    end = await world.wait_for(lambda: _message(card.channel, "is finished"), 90, "the end")
-    await world.wait_for(lambda: "**Finished**" in card.text, what="the card's end")
+    end = await world.wait_for(lambda: _message(card.channel, "is finished"), LONG, "the end")
+    await world.wait_for(lambda: "**Finished**" in card.text, LONG, "the card's end")
     assert bot.attempts() == [1], "the trainer was never interrupted"
     assert [posts(card.channel, text) for text in (*GRIDS, "is finished")] == [1] * 5
     assert sum("v1:job:" in str(m.components) for m in card.channel.messages.values()) == 1, "one card all along"

@@ -32,12 +32,12 @@ def main(folder: Path, attempt: int, ending: str) -> int:
         channel.append(Claimed(service="scripted", pid=os.getpid(), device="cpu", version="0"))
         while ending in ("deaf", "until-asked") and not stop.is_set():
             time.sleep(0.02)
-        end = time.monotonic() + 3.0
-        while ending == "beat-for-3-s" and time.monotonic() < end:
+        end = time.monotonic() + 8.0
+        while ending == "beat-for-8-s" and time.monotonic() < end:
             channel.append(Heartbeat())
             time.sleep(0.02)
         match ending:
-            case "finish" | "beat-for-3-s":
+            case "finish" | "beat-for-8-s":
                 channel.append(FINISHED)
             case "fail":
                 channel.append(FAILED)

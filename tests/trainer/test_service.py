@@ -122,8 +122,8 @@ def test_a_silent_child_is_ended_and_called_hung(world):
 
 
 def test_a_child_that_beats_is_not_silent(world):
-    world.options = replace(world.options, patience=Patience(silence=2.0, stopping=60.0, dying=60.0))
-    world.assign("job1", "beat-for-3-s")
+    world.options = replace(world.options, patience=Patience(silence=6.0, stopping=60.0, dying=60.0))
+    world.assign("job1", "beat-for-8-s")
     world.serve()
     assert world.last("job1") == FINISHED
 
@@ -225,7 +225,8 @@ def test_an_attempt_that_ended_before_the_service_died_is_only_released(world):
 
 @pytest.mark.parametrize("ending", ["until-asked", "deaf"])
 def test_an_orphan_is_ended_before_its_attempt_is_closed(world, ending):
-    world.options = replace(world.options, patience=Patience(silence=60.0, stopping=60.0, dying=0.5))
+    dying = 0.5 if ending == "deaf" else 60.0
+    world.options = replace(world.options, patience=Patience(silence=60.0, stopping=60.0, dying=dying))
     world.inbox.claim(assignment := world.assign("job1", ending))
     command = [sys.executable, "-m", "tests.trainer.scripted_child", str(assignment.folder), "1", ending]
     with subprocess.Popen(command) as orphan:

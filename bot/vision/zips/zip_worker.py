@@ -4,8 +4,8 @@
 
 First comes a line of JSON: what is in it, or why it is refused. Then for each picture a line of JSON and its bytes.
 The archive has to keep the rules of bot.rules.pictures.zips, and all that is wanted is inflated once, counted and
-thrown away, before the first picture goes out. Like the decoder's, this process can write no file, starts with no secret, and
-dies at its limits.
+thrown away, before the first picture goes out. Like the decoder's, this process can write no file, starts with no
+secret, and dies at its limits.
 """
 
 from __future__ import annotations

@@ -28,16 +28,13 @@ def script(text):
     return [sys.executable, "-S", "-c", text]
 
 
-@pytest.fixture(autouse=True)
-def short_deaths(monkeypatch):
-    monkeypatch.setattr(leader, "DYING", 0.3)
-
-
-def lost(command, size=2, **options):
-    """What is said of a team whose other processes run this."""
+def lost(command, size=2, *, all_end=False, **options):
+    """What is said of a team whose other processes run this; where all end, once they have."""
     team = Leader(size, script(command), **options)
     try:
         team.start([CPU] * size)
+        for process in team._processes if all_end else ():
+            process.wait()
         with pytest.raises(LostProcess) as caught:
             team.join(lambda: None)
         return caught.value.failed
@@ -54,11 +51,14 @@ def test_one_that_ends_while_it_prepares():
 
 
 def test_the_one_that_was_killed_is_named_before_those_that_only_gave_up():
-    failed = lost("import os, sys; sys.argv[2] == '2' and os.kill(os.getpid(), 9); raise SystemExit(1)", 3)
+    failed = lost(
+        "import os, sys; sys.argv[2] == '2' and os.kill(os.getpid(), 9); raise SystemExit(1)", 3, all_end=True
+    )
     assert failed.message.startswith("Process 3 of 3 of this training was killed (signal 9)")
 
 
-def test_one_that_hangs_is_ended():
+def test_one_that_hangs_is_ended(monkeypatch):
+    monkeypatch.setattr(leader, "DYING", 0.3)
     failed = lost("import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); signal.pause()", patience=0.0)
     assert (failed.code, failed.retry) == ("hung", True)
 

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from tests.trainer.polling import until
 from trainer.training import background as module
 from trainer.training import lifeline
 from trainer.training.background import SNAPSHOTS, WRITING, Background
@@ -104,8 +105,8 @@ def test_no_snapshot_is_held_on_to_once_it_is_written(report):
         background.put(snapshot.write, "state")
         del snapshot
         background.drain()
-        gc.collect()
-        assert gone() is None
+        # The writer lets go of it just behind the moment that `drain` waits for.
+        until(lambda: gc.collect() is not None and gone() is None, "the snapshot's end")
 
 
 def test_an_error_comes_out_at_the_next_call_and_nothing_behind_it_is_done(report, gate):

@@ -26,7 +26,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def edits(store, clock) -> BulkEdits:
-    return BulkEdits(store, Patterns(), clock)
+    return BulkEdits(store, Patterns(seconds=30.0), clock)
 
 
 @pytest.fixture
