@@ -131,7 +131,6 @@ class Services:
     cards: CardEditor
     links: Links
     passes: Passes
-    pages: Pages
     web: WebServer
     upkeep: Upkeep
     loops: tuple[Loop, ...]
@@ -159,7 +158,7 @@ class Services:
             await services.upkeep.retention.at_start()
             await services.outbox.start()
             await services.thread_posts.at_start(reading=config.intake.message_content)
-            await services.web.start(services.links, services.pages)
+            await services.web.start(services.links, _pages(services))
         except BaseException:
             await store.close()
             raise
@@ -250,16 +249,6 @@ def _build(store: Store, config: Config, client: discord.Client, clock: Clock, p
     threads = Threads(client, store, datasets, drawing.wake)
     wake_new = _both(captioning.wake, measuring.wake)
     posts = Posts(store, intake, _unpack(intake, config), wake_new, drawing.wake)
-    desk = Desk(store, intake, captions, checks.quality, posts, config.intake, wake_new, drawing.wake)
-    bulk = Bulk.build(store, pictures, tagger, config.tagger, clock)
-    limits = Limits()
-    parts = (
-        ManyAtOnce(bulk, config.intake.max_pictures, limits, drawing.wake),
-        Drops(checks.quality, drawing.wake, measuring.wake),
-        Squares(desk, checks.crops, drawing.wake),
-        Recaption(bulk, posts.under_way),
-        TaggerOptions(bulk.settings),
-    )
     return Services(
         store=store,
         config=config,
@@ -269,7 +258,7 @@ def _build(store: Store, config: Config, client: discord.Client, clock: Clock, p
         sharing=Sharing(store, drawing.wake, clock),
         intake=intake,
         captions=captions,
-        bulk=bulk,
+        bulk=Bulk.build(store, pictures, tagger, config.tagger, clock),
         posts=posts,
         thread_posts=ThreadPosts(client, store, datasets, posts),
         threads=threads,
@@ -280,7 +269,6 @@ def _build(store: Store, config: Config, client: discord.Client, clock: Clock, p
         cards=cards,
         links=site.links,
         passes=site.passes,
-        pages=Pages(desk, parts, pictures, Guard(site.passes, limits), limits, config.paths.data),
         web=site.web,
         upkeep=_build_upkeep(store, config, pictures, jobs, clock),
         loops=(*_loops(config, jobs, outbox, datasets, threads), captioning, measuring, drawing),
@@ -288,6 +276,22 @@ def _build(store: Store, config: Config, client: discord.Client, clock: Clock, p
         wake_quality=measuring.wake,
         wake_cards=drawing.wake,
     )
+
+
+def _pages(services: Services) -> Pages:
+    """What the web page can do: the same services as in Discord."""
+    checks, bulk, wake_cards, intake = services.checks, services.bulk, services.wake_cards, services.config.intake
+    desk = Desk(services.store, services.intake, services.captions, checks.quality, services.posts, intake, wake_cards)
+    limits = Limits()
+    parts = (
+        ManyAtOnce(bulk, intake.max_pictures, limits, wake_cards),
+        Drops(checks.quality, wake_cards, services.wake_quality),
+        Squares(desk, checks.crops, wake_cards),
+        Recaption(bulk, services.posts.under_way),
+        TaggerOptions(bulk.settings),
+    )
+    guard = Guard(services.passes, limits)
+    return Pages(desk, parts, services.pictures, guard, limits, services.config.paths.data)
 
 
 def _build_upkeep(store: Store, config: Config, pictures: FileStore, jobs: Jobs, clock: Clock) -> Upkeep:

@@ -9,6 +9,7 @@ products and one product-with-sum.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
@@ -21,7 +22,7 @@ from trainer.model.dora import Magnitudes
 ADAPTER = "default"
 
 
-class Adapted:
+class Adapted(ABC):
     """What both kinds of layer share. A LoRA at scale 0 is not computed: the output is the base's own."""
 
     dropout_share: float = 0.0
@@ -56,13 +57,13 @@ class Adapted:
         vectors = self.lora_magnitude_vector
         return vectors[ADAPTER] if ADAPTER in vectors else None  # noqa: SIM401 - a ModuleDict has no get
 
+    @abstractmethod
     def _inner(self, x: Tensor, down: Tensor) -> Tensor:
         """A x."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _sum(self, result: Tensor | None, inner: Tensor, up: Tensor, scale: float) -> Tensor:
         """result + scale B inner; without a result the product alone."""
-        raise NotImplementedError
 
 
 class AdaptedLinear(Adapted, Linear):  # type: ignore[misc]  # peft has no types

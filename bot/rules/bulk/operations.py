@@ -7,6 +7,7 @@ that is in them, an import, or a re-caption that overwrites.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
@@ -59,7 +60,7 @@ class Edit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Operation:
+class Operation(ABC):
     """One bulk edit; `pictures` are those it is about, None for all."""
 
     takes_waiting: ClassVar[bool] = False
@@ -68,13 +69,13 @@ class Operation:
     pictures: tuple[int, ...] | None = None
 
     @property
+    @abstractmethod
     def title(self) -> str:
         """What it does, in a few words; holds people's words, so a card escapes it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def edited(self, items: list[str], picture_id: int) -> list[str] | str | None:
         """The items after it, or a text to be split anew; None leaves the caption alone."""
-        raise NotImplementedError
 
     def made_ready(self, captions: Sequence[Captioned], subject: Subject) -> Operation:
         """The same with what it must know of all captions."""

@@ -54,7 +54,6 @@ class Desk:
         quality: Quality,
         posts: Posts,
         limits: IntakeConfig,
-        wake_captions: Callable[[], None],
         wake_cards: Callable[[], None],
     ) -> None:
         self._store = store
@@ -64,7 +63,6 @@ class Desk:
         self._posts = posts
         self.limits = limits
         """Of files and of the dataset."""
-        self._wake_captions = wake_captions
         self._wake_cards = wake_cards
 
     async def sheet(self, dataset_id: int, user_id: int) -> Sheet:
@@ -86,9 +84,7 @@ class Desk:
         """
         with self._posts.under_way:
             report = await self._intake.add_more(dataset_id, user_id, source, [file], also=growing)
-        if report.batch is not None:
-            self._wake_cards()
-            self._wake_captions()
+        self._posts.follow_up(report)
         return report
 
     async def add_archive(self, dataset_id: int, user_id: int, source: str, file: Incoming) -> BatchReport:

@@ -47,17 +47,18 @@ class Posts:
         report = None
         if plain or not archives:
             report = await self._intake.add(dataset_id, user_id, source, plain, also=want_card)
-            self._wake(report)
+            self.follow_up(report)
         for place, file in enumerate(archives, 1):
             dataset = await self._intake.may_add(dataset_id, user_id)
             more = await self._unpack.add(dataset, user_id, f"{source}:{place}", file, growing)
             await self._note(more)
-            self._wake(more)
+            self.follow_up(more)
             report = more if report is None else joined(report, more)
         assert report is not None
         return report
 
-    def _wake(self, report: BatchReport) -> None:
+    def follow_up(self, report: BatchReport) -> None:
+        """Have the batch's card drawn and new pictures captioned, measured and compared, if any were added."""
         if report.batch is not None:
             self._wake_cards()
             self._wake_captions()

@@ -68,7 +68,7 @@ def desk(store, intake, captions, files, config) -> Desk:
     unpack = Unpack(intake, Unzipper(config.intake.max_file_bytes), config.intake)
     posts = Posts(store, intake, unpack, lambda: None, lambda: None)
     quality = Quality(store, files, config, Painter())
-    return Desk(store, intake, captions, quality, posts, config.intake, lambda: None, lambda: None)
+    return Desk(store, intake, captions, quality, posts, config.intake, lambda: None)
 
 
 @pytest.fixture

@@ -98,7 +98,7 @@ async def site_of(
     posts = Posts(
         store, intake, Unpack(intake, Unzipper(config.intake.max_file_bytes), config.intake), nothing, nothing
     )
-    desk = Desk(store, intake, captions, quality, posts, config.intake, nothing, nothing)
+    desk = Desk(store, intake, captions, quality, posts, config.intake, nothing)
     bulk = Bulk.build(store, files, tagger, config.tagger, clock)
     limits = Limits(clock)
     crops = Crops(store, files, config, Painter())
