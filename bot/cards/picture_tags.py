@@ -7,7 +7,6 @@ import discord
 from bot.cards.parts import BLUE, Card, custom_id, row, text
 from bot.cards.text import escaped
 from bot.rules.bulk.captions import Subject, tag_code
-from bot.rules.captions.prose import tags_of
 from bot.rules.captions.tagging import tag_key
 from bot.services.bulk.edits import CaptionSet
 from bot.services.posting.messages import Drawing
@@ -22,7 +21,7 @@ _LABEL = 100
 
 def tag_parts(dataset: Dataset, picture: Picture) -> list[list[str]]:
     """The caption's tags, each once, in groups that a select can take."""
-    tags = tags_of(Subject(dataset.trigger, dataset.class_word).items(picture.caption))
+    tags = Subject(dataset.trigger, dataset.class_word).tags(picture.caption)
     once = list({tag_key(tag): tag for tag in reversed(tags)}.values())[::-1]
     return [once[start : start + OPTIONS] for start in range(0, len(once), OPTIONS)][:PARTS]
 

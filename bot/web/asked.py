@@ -12,6 +12,10 @@ LAST_ID = 2**63 - 1
 """What the database takes for an id."""
 
 
+MOST_TAGS = 200
+"""In one edit; a caption holds fewer."""
+
+
 def picture_ids(value: Any) -> tuple[int, ...]:
     """Ids of pictures; whose they are is the services' to say. Raises NotUnderstood."""
     if not isinstance(value, list) or not value or not all(map(is_id, value)):
@@ -58,8 +62,10 @@ def whole(text: str) -> str:
 
 
 def _clean(value: Any) -> Any:
-    """A text, or a list of them as a tuple, none longer than a caption."""
+    """A text, or a tuple of some that were a list, none longer than a caption."""
     if isinstance(value, list):
+        if len(value) > MOST_TAGS:
+            raise NotUnderstood
         return tuple(_clean(each) if isinstance(each, str) else _not_understood() for each in value)
     if not isinstance(value, str):
         return None

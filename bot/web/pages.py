@@ -91,7 +91,7 @@ class Pages:
 
     async def _dataset(self, request: web.Request, made: Pass) -> web.StreamResponse:
         sheet = await self._desk.sheet(made.dataset_id, made.user_id)
-        return json_answer(200, of_sheet(sheet, self._desk.limits))
+        return json_answer(200, await asyncio.to_thread(of_sheet, sheet, self._desk.limits))
 
     async def _picture(self, request: web.Request, made: Pass) -> web.StreamResponse:
         side = request.query.get("side", SIDES[0])

@@ -11,7 +11,6 @@ from bot.rules.bulk.captions import Subject, in_almost_all, tag_counts, why_comm
 from bot.rules.bulk.diff import pieces
 from bot.rules.bulk.operations import HOWS, MODES, PLACES, Change
 from bot.rules.captions.caption import build_caption
-from bot.rules.captions.prose import tags_of
 from bot.rules.captions.tagging import tag_key
 from bot.rules.pictures import squares
 from bot.rules.pictures.crop import SQUARE
@@ -59,7 +58,7 @@ def of_picture(dataset: Dataset, picture: Picture) -> dict[str, Any]:
         "id": picture.id,
         "name": picture.file_name,
         "caption": picture.caption,
-        "tags": sorted(set(map(tag_key, tags_of(subject.items(picture.caption))))),
+        "tags": sorted(set(map(tag_key, subject.tags(picture.caption)))),
         "revision": picture.revision,
         "tagged": bool(picture.tagged),
         "width": picture.width,

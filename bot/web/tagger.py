@@ -11,6 +11,7 @@ from typing import Any
 
 from aiohttp import web
 
+from bot.errors import Refused
 from bot.rules.captions import tag_words
 from bot.rules.captions.tagging import CHARACTERS, PROFILES, RATINGS, TagOptions
 from bot.services.dataset.tag_options import TagSettings
@@ -19,6 +20,8 @@ from bot.web.asked import whole
 from bot.web.guard import Guard
 from bot.web.passes import Pass
 
+LONGEST = 4000
+"""Characters of a field, as in Discord's form."""
 TEXTS = ("model", "cut", "undesired", "replacements", "first")
 
 
@@ -83,6 +86,8 @@ def _values_of(body: Any) -> dict[str, Any] | None:
         ):
             if not all(isinstance(body.get(name), str) for name in TEXTS):
                 return None
+            if any(len(body[name]) > LONGEST for name in TEXTS):
+                raise Refused(f"A field takes {LONGEST:,} characters at most.")
             model, cut, undesired, replacements, first = (whole(body[name]) for name in TEXTS)
             return {
                 "model": model,

@@ -6,6 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from bot.rules.captions.caption import own_items, prefix
 from bot.rules.captions.prose import tags_of
@@ -16,6 +17,9 @@ ALMOST_ALL = 0.9
 word shall learn (kohya-colab's advice; the trait of a tag that is taken out is absorbed by the trigger)."""
 FEWEST = 5
 """Pictures under which a share means nothing."""
+REMEMBERED = 2048
+"""Captions whose items and tags are remembered, some 4 kB each: taking one apart takes a millisecond or two, and a page
+that is open asks for the tags of all again and again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +36,11 @@ class Subject:
 
     def items(self, caption: str) -> list[str]:
         """The items behind the prefix."""
-        return own_items(caption, self.trigger, self.class_word)
+        return list(_items(caption, self.trigger, self.class_word))
+
+    def tags(self, caption: str) -> list[str]:
+        """Those of the items that are tags and no part of a sentence."""
+        return list(_tags(caption, self.trigger, self.class_word))
 
     def joined(self, items: Iterable[str]) -> str:
         """The caption of these items, which hold nothing of the prefix."""
@@ -41,6 +49,16 @@ class Subject:
     def body(self, caption: str) -> str:
         """The text behind the prefix."""
         return ", ".join(self.items(caption))
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _items(caption: str, trigger: str, class_word: str) -> tuple[str, ...]:
+    return tuple(own_items(caption, trigger, class_word))
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _tags(caption: str, trigger: str, class_word: str) -> tuple[str, ...]:
+    return tuple(tags_of(_items(caption, trigger, class_word)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +96,7 @@ def tag_counts(captions: Iterable[Captioned], subject: Subject) -> list[TagCount
     """Every tag with its number of captions, the commonest first; sentences are not counted."""
     spelt: dict[str, Counter[str]] = {}
     for each in captions:
-        for key, tag in {tag_key(tag): tag for tag in tags_of(subject.items(each.caption))}.items():
+        for key, tag in {tag_key(tag): tag for tag in subject.tags(each.caption)}.items():
             spelt.setdefault(key, Counter())[tag] += 1
     counts = [TagCount(spellings.most_common(1)[0][0], spellings.total()) for spellings in spelt.values()]
     return sorted(counts, key=lambda each: (-each.pictures, tag_key(each.tag)))
@@ -102,4 +120,4 @@ def why_common(captions: str, trigger: str) -> str:
 def captions_with(tag: str, captions: Iterable[Captioned], subject: Subject) -> list[Captioned]:
     """The captions in which the tag stands."""
     key = tag_key(tag)
-    return [each for each in captions if key in map(tag_key, tags_of(subject.items(each.caption)))]
+    return [each for each in captions if key in map(tag_key, subject.tags(each.caption))]

@@ -39,5 +39,6 @@ def pieces(before: str, after: str) -> list[Piece]:
 
 
 def _groups(old: list[str], new: list[str]) -> Iterator[list[tuple[str, int, int, int, int]]]:
-    matcher = SequenceMatcher(None, old, new, autojunk=False)
+    # What comes again and again in a long caption (spaces, commas, `the`) is no place to begin at: that takes seconds.
+    matcher = SequenceMatcher(None, old, new, autojunk=True)
     yield from matcher.get_grouped_opcodes(2 * CONTEXT)  # half of them are spaces

@@ -15,7 +15,7 @@ from typing import ClassVar, Literal
 from bot.errors import Refused
 from bot.rules.bulk.captions import Captioned, Subject, tag_counts
 from bot.rules.captions.caption import MAX_CAPTION, own_items
-from bot.rules.captions.prose import tag_places, tags_of
+from bot.rules.captions.prose import tag_places
 from bot.rules.captions.tagging import tag_key
 
 Mode = Literal["overwrite", "append", "fill"]
@@ -340,13 +340,15 @@ def carry_out(operation: Operation, captions: Sequence[Captioned], subject: Subj
     return Edit(tuple(changes), too_long, waiting)
 
 
-def in_sentences(tag: str, captions: Sequence[Captioned], subject: Subject) -> int:
-    """In how many captions the tag stands only between the commas of a sentence, where no operation on tags reaches."""
-    key = tag_key(tag)
-    return sum(
-        key in map(tag_key, items) and key not in map(tag_key, tags_of(items))
-        for items in (subject.items(each.caption) for each in captions)
-    )
+def in_sentences(tags: Iterable[str], captions: Sequence[Captioned], subject: Subject) -> int:
+    """How often one of the tags stands only between the commas of a caption's sentence, where no operation on tags
+    reaches.
+    """
+    keys, found = set(map(tag_key, tags)), 0
+    for each in captions:
+        spoken = set(map(tag_key, subject.items(each.caption))) - set(map(tag_key, subject.tags(each.caption)))
+        found += len(keys & spoken)
+    return found
 
 
 def _new_tags(text: str, there: Iterable[str]) -> list[str]:

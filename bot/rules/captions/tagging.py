@@ -54,23 +54,34 @@ class TagOptions:
 def caption_tags(general: Sequence[str], characters: Sequence[str], rating: str, options: TagOptions) -> list[str]:
     """Tags of a caption without its prefix, from what the tagger saw (names with spaces, in the CSV's order)."""
     profile: Callable[[str], str] = photographed if options.profile == "photo-face" else _as_it_is
-    tags = [spoken for tag in general for spoken in _replaced(tag, profile, options)]
+    wanted = _Wanted.of(options)
+    tags = [spoken for tag in general for spoken in wanted.instead_of(tag, profile)]
     if options.characters != "leave-out":
         for name in _expanded(characters) if options.characters == "expand" else characters:
-            tags += _replaced(name, _as_it_is, options)
+            tags += wanted.instead_of(name, _as_it_is)
     if options.ratings != "no" and rating:
         tags = [rating, *tags] if options.ratings == "first" else [*tags, rating]
     tags = _first(tags, options.first)
     return [underscored(tag) for tag in tags] if options.underscores else tags
 
 
-def _replaced(tag: str, profile: Callable[[str], str], options: TagOptions) -> Iterable[str]:
-    """What is written for a tag: nothing, itself, or what replaces it; a member's replacement goes before a profile."""
-    undesired = {tag_key(each) for each in options.undesired}
-    own = {tag_key(old): new for old, new in options.replacements}
-    spoken = own[tag_key(tag)] if tag_key(tag) in own else profile(tag)
-    if spoken and tag_key(tag) not in undesired and tag_key(spoken) not in undesired:
-        yield spoken
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """A member's replacements and undesired tags, by their keys."""
+
+    own: Mapping[str, str]
+    undesired: frozenset[str]
+
+    @classmethod
+    def of(cls, options: TagOptions) -> _Wanted:
+        return cls({tag_key(old): new for old, new in options.replacements}, frozenset(map(tag_key, options.undesired)))
+
+    def instead_of(self, tag: str, profile: Callable[[str], str]) -> Iterable[str]:
+        """What is written for a tag: nothing, itself, or what replaces it; a replacement goes before a profile."""
+        key = tag_key(tag)
+        spoken = self.own[key] if key in self.own else profile(tag)
+        if spoken and key not in self.undesired and tag_key(spoken) not in self.undesired:
+            yield spoken
 
 
 def _as_it_is(tag: str) -> str:

@@ -319,7 +319,7 @@ def _notes(operation: Operation, edit: Edit, now: CaptionSet) -> list[str]:
     if edit.too_long:
         notes.append(f"{edit.too_long} would be longer than 1,000 characters and stay as they are.")
     if isinstance(operation, RemoveTags):
-        kept = sum(in_sentences(tag, now.captioned, now.subject) for tag in operation.tags)
+        kept = in_sentences(operation.tags, now.captioned, now.subject)
         if kept:
             notes.append(f"In {kept} it is part of a sentence and stays; replace the text to change it there.")
     return notes

@@ -66,6 +66,7 @@ async def test_options_are_changed_by_a_helper_and_put_back(site, datasets, conf
         ({"cut": "nan"}, "from 0 to 1"),
         ({"cut": ""}, "from 0 to 1"),
         ({"replacements": "a, b"}, "is none"),
+        ({"undesired": "a, " * 1334}, "4,000 characters"),
     ],
 )
 async def test_what_cannot_be_is_said_and_nothing_is_changed(site, dataset, store, change, why):

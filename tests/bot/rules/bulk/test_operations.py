@@ -131,8 +131,8 @@ def test_counts_and_what_is_in_almost_all():
     assert in_almost_all(counts, 5) == counts[:1]
     assert in_almost_all(counts, 4) == []
     assert [each.number for each in captions_with("HAT", given, LISA)] == [1, 4, 5, 6]
-    assert in_sentences("laughing", given, LISA) == 0
-    assert in_sentences("laughing. Behind her: 1,000 books!", given, LISA) == 1
+    assert in_sentences(["laughing"], given, LISA) == 0
+    assert in_sentences(["laughing. Behind her: 1,000 books!", "laughing"], given, LISA) == 1
 
 
 SUBJECTS = st.sampled_from(
