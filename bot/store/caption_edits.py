@@ -165,6 +165,15 @@ async def forget_edits(tx: Connection, dataset_id: int, offered_before: float, k
     )
 
 
+async def forget_more_offers(tx: Connection, dataset_id: int, user_id: int, keep: int) -> None:
+    """Drop what was offered to the member and not taken up, all but the latest `keep`."""
+    await tx.execute(
+        "DELETE FROM caption_edit WHERE dataset_id = ? AND user_id = ? AND applied_at IS NULL AND id NOT IN (SELECT id"
+        " FROM caption_edit WHERE dataset_id = ? AND user_id = ? AND applied_at IS NULL ORDER BY id DESC LIMIT ?)",
+        (dataset_id, user_id, dataset_id, user_id, keep),
+    )
+
+
 async def forget_offers(tx: Connection, before: float) -> None:
     """Drop every dataset's offers that nobody took up."""
     await tx.execute("DELETE FROM caption_edit WHERE applied_at IS NULL AND offered_at < ?", (before,))
