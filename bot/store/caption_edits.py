@@ -77,6 +77,13 @@ async def edit_by_id(tx: Connection, edit_id: int) -> CaptionEdit | None:
     return found[0] if found else None
 
 
+async def latest_edit(tx: Connection, dataset_id: int, user_id: int) -> CaptionEdit | None:
+    """What the member had worked out last, offered or applied."""
+    query = "SELECT * FROM caption_edit WHERE dataset_id = ? AND user_id = ? ORDER BY id DESC LIMIT 1"
+    found = _edits(await tx.execute_fetchall(query, (dataset_id, user_id)))
+    return found[0] if found else None
+
+
 async def changes_of(tx: Connection, edit_id: int) -> list[Change]:
     """Its captions, of the pictures that are still in its dataset, in the order of their numbers."""
     rows = await tx.execute_fetchall(

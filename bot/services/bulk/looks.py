@@ -10,11 +10,13 @@ from dataclasses import dataclass
 
 from bot.errors import LoreleiError, Refused
 from bot.rules.access import Deed
-from bot.rules.bulk.operations import Mode
-from bot.services.bulk.edits import BulkEdits, Offer
+from bot.rules.bulk.codec import from_json
+from bot.rules.bulk.operations import Mode, Recaption
+from bot.services.bulk.edits import OFFER_SECONDS, BulkEdits, Offer
 from bot.services.bulk.recaption import Recaptioner, announce
 from bot.services.dataset.datasets import allowed
 from bot.services.upkeep.under_way import UnderWay
+from bot.store.caption_edits import latest_edit
 from bot.store.database import Store
 
 log = logging.getLogger(__name__)
@@ -73,7 +75,10 @@ class Looks:
         self._recaptioner = recaptioner
         self._clock = clock
         self._sleep = sleep
+        self._started = clock()
         self._looks: dict[Whose, Look] = {}
+        self._known: set[Whose] = set()
+        """Whose offers of before the start are not to be looked for any more."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def begin(
@@ -88,6 +93,7 @@ class Looks:
         if known is not None and not known.ended:
             raise Refused("The tagger is looking for you already. Wait for it, or stop it.")
         self._make_room()
+        self._known.add((dataset_id, user_id))
         look = self._looks[dataset_id, user_id] = Look(self._clock())
         work = self._work(look, (dataset_id, user_id), mode, pictures, under_way)
         task = asyncio.create_task(work, name=f"re-caption of {dataset_id}")
@@ -98,6 +104,8 @@ class Looks:
     async def seen(self, dataset_id: int, user_id: int) -> Look | None:
         """How far the member's look is, None when there is none or it was forgotten; raises NotFound, NotYours."""
         await self._allowed(dataset_id, user_id, "see")
+        if (dataset_id, user_id) not in self._known:
+            await self._recall((dataset_id, user_id))
         look = self._looks.get((dataset_id, user_id))
         if look is not None:
             look.asked_at, look.told = self._clock(), look.ended
@@ -106,6 +114,7 @@ class Looks:
     async def stop(self, dataset_id: int, user_id: int) -> None:
         """End the member's look after the part it is at, forget one that has ended; raises NotFound, NotYours."""
         await self._allowed(dataset_id, user_id, "see")
+        self._known.add((dataset_id, user_id))
         look = self._looks.get((dataset_id, user_id))
         if look is not None and look.ended:
             del self._looks[dataset_id, user_id]
@@ -160,6 +169,20 @@ class Looks:
                 await announce(tx, offer, user_id)
         except LoreleiError as error:
             log.warning("a re-caption is not announced: %s", error, extra={"dataset": offer.dataset.id})
+
+    async def _recall(self, whose: Whose) -> None:
+        """Find what was offered before the start, if it is the last the member had worked out.
+
+        One that was closed without being applied comes once more: that it was, only the bot before knew.
+        """
+        async with self._store.transaction() as tx:
+            last = await latest_edit(tx, *whose)
+        self._known.add(whose)
+        if last is None or last.applied_at is not None:
+            return
+        recent = self._clock() - OFFER_SECONDS <= last.offered_at < self._started
+        if recent and isinstance(from_json(last.operation), Recaption):
+            self._looks.setdefault(whose, Look(self._clock(), edit_id=last.id))
 
     async def _allowed(self, dataset_id: int, user_id: int, deed: Deed) -> None:
         async with self._store.transaction() as tx:

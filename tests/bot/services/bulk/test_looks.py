@@ -5,6 +5,8 @@ import asyncio
 import pytest
 
 from bot.config import TaggerConfig
+from bot.rules.bulk.operations import RemoveTags
+from bot.services.bulk.edits import OFFER_SECONDS
 from bot.services.bulk.looks import AWAY_SECONDS, Looks
 from bot.services.bulk.recaption import Recaptioner
 from bot.services.upkeep.under_way import UnderWay
@@ -41,6 +43,12 @@ async def looks(store, edits, files, tagger, clock, pause, three):
     made = Looks(store, edits, Recaptioner(edits, files, tagger, TaggerConfig()), clock, pause)
     yield made
     await made.close()
+
+
+@pytest.fixture
+def anew(store, edits, clock):
+    """As after a restart; nobody asks this one to look."""
+    return lambda: Looks(store, edits, None, clock)
 
 
 @pytest.fixture
@@ -86,6 +94,32 @@ async def test_a_bot_that_stops_does_not_wait_for_the_page(ended, looks, store):
     await looks.close()
     assert ended.cancelled()
     assert await told(store) == []
+
+
+async def test_what_was_offered_before_a_restart_is_found_until_it_is_decided_on(ended, looks, dataset, anew, edits):
+    edit_id = (await looks.seen(dataset.id, OWNER)).edit_id
+    after = anew()
+    assert (await after.seen(dataset.id, OWNER)).edit_id == edit_id
+    await after.stop(dataset.id, OWNER)
+    assert await after.seen(dataset.id, OWNER) is None
+    at_once = anew()
+    await at_once.stop(dataset.id, OWNER)
+    assert await at_once.seen(dataset.id, OWNER) is None
+    await edits.apply(edit_id, OWNER)
+    assert await anew().seen(dataset.id, OWNER) is None
+
+
+async def test_other_offers_of_before_a_restart_are_not_shown_as_what_the_tagger_saw(ended, dataset, anew, edits):
+    await edits.offer(dataset.id, OWNER, RemoveTags(tags=("smile",)))
+    assert await anew().seen(dataset.id, OWNER) is None
+
+
+async def test_an_offer_too_old_or_made_in_discord_since_the_start_is_not_found(ended, dataset, anew, clock):
+    after = anew()
+    clock.now -= 1000
+    assert await anew().seen(dataset.id, OWNER) is None, "it was offered after this start"
+    clock.now += 1000 + OFFER_SECONDS
+    assert await after.seen(dataset.id, OWNER) is None, "its day is over"
 
 
 async def test_a_look_is_broken_off_before_the_tagger_waits_for_its_part(lab, monkeypatch):  # noqa: F811
