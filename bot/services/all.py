@@ -177,8 +177,8 @@ class Services:
         await self.outbox.close()
         await self.cards.close()
         await self.web.close()
+        await self.bulk.looks.close()  # first, as the tagger waits for the part it is at: a cancelled look gives it up
         await self.tagger.close()
-        await self.bulk.looks.close()
         await self.checks.measurer.close()
         await self.store.close()
 
@@ -287,7 +287,7 @@ def _pages(services: Services) -> Pages:
         ManyAtOnce(bulk, intake.max_pictures, limits, wake_cards),
         Drops(checks.quality, wake_cards, services.wake_quality),
         Squares(desk, checks.crops, wake_cards),
-        Recaption(bulk, services.posts.under_way),
+        Recaption(bulk, limits, services.posts.under_way),
         TaggerOptions(bulk.settings),
     )
     guard = Guard(services.passes, limits)

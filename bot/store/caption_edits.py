@@ -77,6 +77,13 @@ async def edit_by_id(tx: Connection, edit_id: int) -> CaptionEdit | None:
     return found[0] if found else None
 
 
+async def latest_edit(tx: Connection, dataset_id: int, user_id: int) -> CaptionEdit | None:
+    """What the member had worked out last, offered or applied."""
+    query = "SELECT * FROM caption_edit WHERE dataset_id = ? AND user_id = ? ORDER BY id DESC LIMIT 1"
+    found = _edits(await tx.execute_fetchall(query, (dataset_id, user_id)))
+    return found[0] if found else None
+
+
 async def changes_of(tx: Connection, edit_id: int) -> list[Change]:
     """Its captions, of the pictures that are still in its dataset, in the order of their numbers."""
     rows = await tx.execute_fetchall(
@@ -162,6 +169,15 @@ async def forget_edits(tx: Connection, dataset_id: int, offered_before: float, k
         "DELETE FROM caption_edit WHERE dataset_id = ? AND applied_at IS NOT NULL AND id NOT IN (SELECT id"
         " FROM caption_edit WHERE dataset_id = ? AND applied_at IS NOT NULL ORDER BY applied_at DESC, id DESC LIMIT ?)",
         (dataset_id, dataset_id, keep),
+    )
+
+
+async def forget_more_offers(tx: Connection, dataset_id: int, user_id: int, keep: int) -> None:
+    """Drop what was offered to the member and not taken up, all but the latest `keep`."""
+    await tx.execute(
+        "DELETE FROM caption_edit WHERE dataset_id = ? AND user_id = ? AND applied_at IS NULL AND id NOT IN (SELECT id"
+        " FROM caption_edit WHERE dataset_id = ? AND user_id = ? AND applied_at IS NULL ORDER BY id DESC LIMIT ?)",
+        (dataset_id, user_id, dataset_id, user_id, keep),
     )
 
 

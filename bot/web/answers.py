@@ -56,7 +56,10 @@ def refused(error: LoreleiError) -> web.Response:
 
 
 async def json_of(request: web.Request) -> Any:
-    """What the page sent; None when it is not JSON. Its size is bounded by the application's client_max_size."""
+    """What the page sent; None when it is not JSON.
+
+    Raises HTTPRequestEntityTooLarge beyond the application's client_max_size; the guard answers it.
+    """
     try:
         return await request.json()
     except (ValueError, RecursionError):  # thousands of brackets inside brackets

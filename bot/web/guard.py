@@ -13,6 +13,7 @@ from bot.web.limits import Limits, TooMany
 from bot.web.passes import Pass, Passes
 
 TOO_MUCH = "That is a little much at once; the page goes on by itself, or press once more in a moment."
+TOO_LARGE = "That is more than I take at once. Shorten it."
 RETRY_AFTER = {"Retry-After": "2"}
 FRESH = "Press Upload many on the dataset's card for a fresh link."
 
@@ -42,6 +43,8 @@ class Guard:
                 return await handler(request, made)
             except TooMany:
                 return error_answer(429, TOO_MUCH, RETRY_AFTER)
+            except web.HTTPRequestEntityTooLarge:  # JSON beyond the application's client_max_size
+                return error_answer(413, TOO_LARGE)
             except NotUnderstood:
                 return not_understood()
             except LoreleiError as error:

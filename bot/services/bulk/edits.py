@@ -32,6 +32,8 @@ from bot.store.rows import CaptionEdit, Dataset, Picture
 
 OFFER_SECONDS = 86_400.0
 """An offer nobody took up is forgotten after a day."""
+OFFERS = 20
+"""Of a member, in a dataset; an older one is forgotten when there is a new one."""
 KEPT = 50
 """Bulk edits a dataset's history holds; each may take 200 kB."""
 COUNTED = 20
@@ -167,6 +169,7 @@ class BulkEdits:
             await allowed(tx, dataset_id, user_id, "edit")
             await rows.forget_edits(tx, dataset_id, self._clock() - OFFER_SECONDS, KEPT)
             stored = await rows.insert_edit(tx, new, edit.changes, self._clock())
+            await rows.forget_more_offers(tx, dataset_id, user_id, OFFERS)
         return Offer(stored, now.dataset, edit.changes, len(now.pictures))
 
     async def look(self, edit_id: int, user_id: int) -> Offer:
@@ -261,7 +264,7 @@ class BulkEdits:
     async def _known(self, tx: Connection, edit_id: int, user_id: int, deed: Deed) -> tuple[Offer, CaptionSet]:
         edit = await rows.edit_by_id(tx, edit_id)
         if edit is None:
-            raise NotFound("This edit is no longer kept. Start it anew: /captions tags")
+            raise NotFound("This edit is no longer kept. Start it anew.")
         now = await _captions(tx, edit.dataset_id, user_id, deed)
         return Offer(edit, now.dataset, tuple(await rows.changes_of(tx, edit_id)), len(now.pictures)), now
 
@@ -286,9 +289,9 @@ async def _captions(tx: Connection, dataset_id: int, user_id: int, deed: Deed) -
 def _check_open(edit: CaptionEdit | None) -> None:
     """Raises NotFound and Refused unless the edit can still be applied."""
     if edit is None:
-        raise NotFound("This edit is no longer kept. Start it anew: /captions tags")
+        raise NotFound("This edit is no longer kept. Start it anew.")
     if edit.applied_at is not None:
-        raise Refused("This was applied already. /captions history has it, with Undo.")
+        raise Refused("This was applied already. The history has it, and can undo it.")
 
 
 def _check_done(edit: CaptionEdit) -> None:
@@ -296,7 +299,7 @@ def _check_done(edit: CaptionEdit) -> None:
     if edit.applied_at is None:
         raise Refused("This was not applied, so there is nothing to undo.")
     if edit.undone_at is not None:
-        raise Refused("This was undone already. /captions history shows it; undo the undoing to have it again.")
+        raise Refused("This was undone already. The history shows it; undo the undoing to have it again.")
 
 
 def _way_back(changes: Sequence[Change], since: Since, now: CaptionSet) -> WayBack:

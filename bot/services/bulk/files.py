@@ -63,7 +63,7 @@ class CaptionFiles:
         if not read.texts:
             why = " ".join(read.notes[:3]) or "It holds no captions."
             raise Refused(
-                f"Nothing was imported. {why} Use a file of /captions export, or .txt files named as pictures."
+                f"Nothing was imported. {why} Use captions that were exported here, or .txt files named as pictures."
             )
         operation = ImportCaptions(texts=read.texts, pictures=tuple(read.texts))
         return await self._edits.offer(dataset_id, user_id, operation, _few(read.notes))
@@ -75,7 +75,7 @@ def most_bytes(pictures: int) -> int:
 
 
 async def _bytes_of(file: Incoming, most: int) -> bytes:
-    too_large = Refused(f"A file of captions may have {most // 2**20} MB here. Send one of /captions export.")
+    too_large = Refused(f"A file of captions may have {most // 2**20} MB here. Send one that was exported here.")
     if file.size > most:
         raise too_large
     try:

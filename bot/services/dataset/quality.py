@@ -187,9 +187,7 @@ class Quality:
             if last is None:
                 raise Refused("There is nothing to bring back any more.")
             if drop not in (None, last.number):
-                raise Refused(
-                    "Others were dropped since, or these are back. *Undo* on the report is for the last drop."
-                )
+                raise Refused("Others were dropped since, or these are back. The report can still undo the last drop.")
             most = self._config.intake.max_pictures
             if await count_pictures(tx, dataset_id) + last.pictures > most:
                 raise Refused(f"There is no room for them: {most} pictures is the most. Remove some, then undo.")

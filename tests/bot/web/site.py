@@ -106,7 +106,7 @@ async def site_of(
         ManyAtOnce(bulk, config.intake.max_pictures, limits, nothing),
         Drops(quality, nothing, nothing),
         Squares(desk, crops, nothing),
-        Recaption(bulk, posts.under_way),
+        Recaption(bulk, limits, posts.under_way),
         TaggerOptions(bulk.settings),
     )
     server = WebServer(WebConfig(port=0), None)

@@ -79,7 +79,7 @@ async def test_what_moved_meanwhile_is_shown_and_not_overwritten(site, shown):
     assert "smile, green hat" in await captions_of(site)
     assert (await site.post(f"api/edits/{offer['id']}/apply"))[0] == 200
     status, said = await site.post(f"api/edits/{offer['id']}/apply")
-    assert (status, "applied already" in said["error"]) == (409, True)
+    assert (status, said["error"]) == (409, "This was applied already. The history has it, and can undo it.")
 
 
 async def test_an_edit_of_chosen_pictures_leaves_the_others(site, shown, datasets, asked, intake, store):

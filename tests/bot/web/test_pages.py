@@ -9,7 +9,7 @@ import pytest
 
 from bot.web.limits import REQUESTS_PER_MINUTE, UPLOADS_PER_MEMBER, Limits, TooMany
 from bot.web.links import Links
-from bot.web.pages import STATIC
+from bot.web.pages import MAX_JSON_BYTES, STATIC
 from bot.web.signing import Signer
 from tests.bot.conftest import make_picture
 from tests.bot.services.conftest import OTHER, OWNER, incoming, rows, tag_all
@@ -222,6 +222,14 @@ async def test_pictures_come_small_and_go_for_good(site, files):
     assert (await site.ask("GET", f"api/picture/{picture['id']}"))[0] == 404
     assert (await site.ask("GET", "api/dataset"))[1]["pictures"] == []
     assert list(files._root.iterdir()) == []
+
+
+async def test_more_than_the_server_takes_is_said_like_any_error(site):
+    picture = (await site.put(make_picture()))[1]["pictures"][0]
+    status, said = await site.edit(picture, "x" * MAX_JSON_BYTES)
+    assert (status, said) == (413, {"error": "That is more than I take at once. Shorten it."})
+    assert site.answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert site.answer.headers["Cache-Control"] == "no-store"
 
 
 # --- what browsers are told -------------------------------------------------------------------------------------------

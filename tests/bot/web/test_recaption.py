@@ -1,16 +1,20 @@
 """A re-caption from the page: it goes on while the page asks, and is offered as any edit."""
 
 import asyncio
+import contextlib
 
 import pytest
 
 from bot.services.bulk import looks, recaption
+from bot.services.bulk.edits import BulkEdits
 from bot.vision.tagging.wd14 import TagResult
+from bot.web.limits import EDITS_PER_MEMBER
 from tests.bot.conftest import make_picture
 from tests.bot.services.conftest import OTHER, OWNER, incoming, rows
 from tests.bot.web.site import HELPER, captions_of
 
 APPEND = {"mode": "append"}
+STOPPED = {"state": "failed", "said": "You stopped it; nothing was changed."}
 
 
 class Gate:
@@ -98,14 +102,50 @@ async def test_what_nobody_expected_is_logged_and_said(site, shown, tagger, capl
     assert "no such thing" in caplog.text
 
 
-async def test_it_is_stopped_before_the_next_part(site, gate, tagger):
+async def test_it_is_stopped_before_the_next_part(site, gate, tagger, store):
     await site.post("api/recaption", APPEND)
     await gate.reached.wait()
     assert (await site.ask("DELETE", "api/recaption"))[0] == 200
     gate.open.set()
-    assert await ended(site) == {"state": "failed", "said": "You stopped it; nothing was changed."}
+    assert await ended(site) == STOPPED
     assert len(tagger.asked) == 1
-    assert (await site.ask("GET", "api/edits"))[1]["total"] == 0
+    assert await rows(store, "SELECT id FROM caption_edit") == []
+
+
+async def test_it_is_stopped_in_the_only_part_and_says_that_it_stops(site, shown, gate, tagger, store):
+    await site.post("api/recaption", APPEND | {"pictures": [shown[1]["id"]]})
+    await gate.reached.wait()
+    await site.ask("DELETE", "api/recaption")
+    looking = {"state": "looking", "done": 0, "total": 1, "stopping": True}
+    assert (await site.ask("GET", "api/recaption"))[1] == looking
+    gate.open.set()
+    assert await ended(site) == STOPPED
+    assert await rows(store, "SELECT id FROM caption_edit") == []
+
+
+async def test_it_is_stopped_while_it_is_worked_out(site, gate, monkeypatch):
+    """What the tagger saw is there, and what it would change is not offered."""
+    offer = BulkEdits.offer
+
+    async def stopped(*given):
+        await site.ask("DELETE", "api/recaption")
+        return await offer(*given)
+
+    monkeypatch.setattr(BulkEdits, "offer", stopped)
+    gate.open.set()
+    await site.post("api/recaption", APPEND)
+    assert await ended(site) == STOPPED
+
+
+async def test_what_is_offered_is_worked_out_as_seldom_as_other_edits(site, gate):
+    gate.open.set()
+    await site.post("api/recaption", APPEND)
+    await ended(site)
+    async with contextlib.AsyncExitStack() as held:
+        for _ in range(EDITS_PER_MEMBER):
+            await held.enter_async_context(site.limits.edit(OWNER))
+        assert (await site.ask("GET", "api/recaption"))[0] == 429
+    assert (await ended(site))["state"] == "offered"
 
 
 async def test_members_do_not_see_each_others(site, gate, sharing, dataset):
@@ -122,14 +162,14 @@ async def test_members_do_not_see_each_others(site, gate, sharing, dataset):
     assert (await ended(site))["state"] == "offered"
 
 
-async def test_a_helper_taken_out_meanwhile_gets_nothing(site, gate, sharing, dataset):
+async def test_a_helper_taken_out_meanwhile_gets_nothing(site, gate, sharing, dataset, store):
     await site.post("api/recaption", APPEND, HELPER)
     await gate.reached.wait()
     await sharing.remove(dataset.id, OWNER, HELPER)
     gate.open.set()
     assert await site.under_way.ended(60)
     assert (await site.ask("GET", "api/recaption", HELPER))[0] == 403
-    assert (await site.ask("GET", "api/edits"))[1]["total"] == 0
+    assert await rows(store, "SELECT id FROM caption_edit") == []
 
 
 async def test_pictures_of_another_dataset_are_not_looked_at(site, gate, tagger, datasets, asked, intake):

@@ -7,7 +7,7 @@ import pytest
 
 from bot.errors import NotFound, NotYours, Refused
 from bot.rules.bulk.operations import AddTags, RemoveTags, RenameTag, ReplacePattern
-from bot.services.bulk.edits import KEPT, OFFER_SECONDS, BulkEdits
+from bot.services.bulk.edits import KEPT, OFFER_SECONDS, OFFERS, BulkEdits
 from bot.services.bulk.files import FEWEST_BYTES
 from bot.services.bulk.patterns import Patterns
 from bot.store.caption_edits import forget_offers
@@ -258,3 +258,19 @@ def with_pictures(data: bytes) -> bytes:
 async def test_other_files_are_refused_with_the_reason(caption_files, dataset, three, name, data, why):
     with pytest.raises(Refused, match=why):
         await caption_files.offer_import(dataset.id, OWNER, incoming(name, data))
+
+
+async def test_a_members_latest_offers_are_kept_and_all_that_was_applied(edits, dataset, three, store, bodies):
+    applied = (await edits.offer(dataset.id, OWNER, AddTags(text="boots", place="last"))).edit.id
+    await edits.apply(applied, OWNER)
+    others = (await edits.offer(dataset.id, OWNER, REMOVE)).edit.id
+    async with store.transaction() as tx:
+        await tx.execute("UPDATE caption_edit SET user_id = ? WHERE id = ?", (OTHER, others))
+    offered = [(await edits.offer(dataset.id, OWNER, REMOVE)).edit.id for _ in range(OFFERS + 2)]
+    left = [(each,) for each in (applied, others, *offered[2:])]
+    assert await rows(store, "SELECT id FROM caption_edit ORDER BY id") == left
+    assert await rows(store, "SELECT DISTINCT edit_id FROM caption_edit_item ORDER BY edit_id") == left
+    with pytest.raises(NotFound, match="no longer kept"):
+        await edits.apply(offered[1], OWNER)
+    await edits.undo(applied, OWNER)
+    assert await bodies() == ["smile, hat", "smile", "smile, She sits, reading."]
