@@ -85,11 +85,10 @@ class Tab:
         return str(await self.run(f"document.querySelector({json.dumps(selector)}).innerText"))
 
     async def click(self, selector: str, words: str = "") -> None:
-        """Click the first visible element of the selector (with these words in it)."""
+        """Click the first visible element of the selector (with these words in it), once it takes a click."""
         found = f"""[...document.querySelectorAll({json.dumps(selector)})]
-            .find((each) => each.offsetParent && each.innerText.includes({json.dumps(words)}))"""
-        await self.until(f"Boolean({found})", f"{selector} with {words!r}")
-        await self.run(f"{found}.click()")
+            .find((each) => each.offsetParent && !each.disabled && each.innerText.includes({json.dumps(words)}))"""
+        await self.until(f"({found}.click(), true)", f"{selector} with {words!r}")
 
     async def write(self, selector: str, words: str) -> None:
         """Replace the text of the first such field as a keyboard does."""

@@ -32,7 +32,7 @@ async def page_of(lab, browser, pictures, gate, screen=DESK, scheme="light"):
     thread = await lab.create()
     batch = await lab.batch(thread, pictures(3))
     async with lab.bot.services.store.transaction() as tx:
-        await tx.execute("UPDATE picture SET revision = 1, caption = 'lisaxl, woman, hat'")
+        await tx.execute("UPDATE picture SET revision = 1, caption = 'lisaxl, woman, red, hat'")
     gate.hold()
     tab = await browser.tab(await lab.page_link(thread), screen, scheme)
     await tab.until("document.querySelectorAll('.picture .thumb img[src]').length == 3", "the pictures")
@@ -53,17 +53,26 @@ async def test_it_goes_on_while_the_page_is_loaded_anew_and_is_shown_before_it_i
     await tab.do("Page.reload")
     await tab.until("document.querySelector('#looking').innerText.includes('looked at 1 of 3 pictures')", "still")
     gate.set()
-    await tab.click("#done button", "Show")
+    await tab.click("#looking button", "Show")
     await tab.until("document.querySelectorAll('.changes li').length == 3", "what it would change")
     await tab.shot(shots / "42-recaptioned.png")
-    assert await tab.run("document.querySelector('#looking').hidden")
     await tab.click("#many-close")
+    await tab.click("#tags button", "hat")
+    await tab.click("#filter button", "Put first")
+    await tab.click("#many-act", "Apply")
+    await tab.until("document.querySelector('#done').innerText.includes('3 captions changed')", "another message")
+    await tab.click("#filter button", "Show all")
+    await tab.shot(shots / "42b-undecided.png")
+    await tab.click("#looking button", "Discard")
     await tab.until("document.querySelector('#done').innerText.includes('Nothing was changed.')", "a second thought")
+    assert await tab.run("document.querySelector('#looking').hidden")
     await tab.click("#done button", "Show again")
+    await tab.click("#many-act", "Apply")
+    await tab.until("document.querySelector('#many').innerText.includes('Captions changed meanwhile')", "that they did")
     await tab.click("#many-act", "Apply")
     await tab.until(f"{CAPTIONS}[0].includes('solo')", "the tagger's tags")
     assert "3 captions changed" in await tab.text("#done-words")
-    assert (await tab.run(f"{CAPTIONS}[0]")).startswith("lisaxl, woman, hat, ")
+    assert (await tab.run(f"{CAPTIONS}[0]")).startswith("lisaxl, woman, hat, red, ")
     await lab.until_card(thread, batch.id, "solo")
     assert tab.complaints == []
 
@@ -85,7 +94,7 @@ async def test_on_a_phone_chosen_ones_are_looked_at_and_it_is_stopped(lab, brows
     await lab.bot.services.posts.under_way.ended(60)
     await tab.run("dispatchEvent(new Event('online'))")
     await tab.until("document.querySelector('#looking').hidden", "the end")
-    assert await tab.run(f"{CAPTIONS}") == ["lisaxl, woman, hat"] * 3
+    assert await tab.run(f"{CAPTIONS}") == ["lisaxl, woman, red, hat"] * 3
     assert tab.complaints == []
 
 
