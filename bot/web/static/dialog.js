@@ -7,8 +7,7 @@ export class Dialog {
     this.api = api;
     this.changed = changed; // have the page look for news
     this.box = byId("many");
-    this.number = 0; // of what is open or was asked last: an answer to anything before comes too late
-    this.box.addEventListener("close", () => { if (!this.box.open) this.number += 1; });
+    this.number = 0; // of what was opened or asked last
     byId("many-form").addEventListener("submit", (event) => { event.preventDefault(); this.act?.(); });
     byId("many-close").addEventListener("click", () => this.close());
     byId("done-close").addEventListener("click", () => { byId("done").hidden = true; });
@@ -28,9 +27,14 @@ export class Dialog {
     (byId("many-body").querySelector("input, select, textarea") || byId("many-close")).focus();
   }
 
+  // What is open, by which a late answer finds out that it is not any more.
+  mark() {
+    return `${this.number} ${this.box.open}`;
+  }
+
   // Whoever did something closes the dialog it was asked in, not one opened since.
-  close(number = this.number) {
-    if (number === this.number) this.box.close();
+  close(mark = this.mark()) {
+    if (mark === this.mark()) this.box.close();
   }
 
   say(words) {
@@ -42,30 +46,30 @@ export class Dialog {
   // either once they closed the dialog or asked something else: what it opens would come up under their finger.
   async ask(method, path, body) {
     this.number += 1;
-    const { number } = this;
+    const mark = this.mark();
     const answer = await this.sent(method, path, body, () => {});
-    return number === this.number ? answer : null;
+    return mark === this.mark() ? answer : null;
   }
 
-  // The answer to what is done by it, however late; with the number of the dialog it was asked in.
+  // The answer to what is done by it, however late; with the mark of the dialog it was asked in.
   async tell(method, path, body) {
-    const { number } = this;
+    const mark = this.mark();
     const answer = await this.sent(method, path, body, (sentence) => this.done(sentence));
-    return answer && { ...answer, number };
+    return answer && { ...answer, mark };
   }
 
   async sent(method, path, body, late) {
-    const { number } = this;
+    const mark = this.mark();
     byId("many-act").disabled = true;
     try {
       return await this.api.json(method, path, body);
     } catch (error) {
-      if (number !== this.number) late(sentenceOf(error));
+      if (mark !== this.mark()) late(sentenceOf(error));
       else if (this.box.open) this.say(sentenceOf(error));
       else this.done(sentenceOf(error));
       return null;
     } finally {
-      if (number === this.number) byId("many-act").disabled = false;
+      if (mark === this.mark()) byId("many-act").disabled = false;
     }
   }
 

@@ -24,7 +24,7 @@ export class Drops {
     const answer = await this.dialog.tell("POST", "api/red", { digest });
     if (!answer) return;
     const { dropped, drop, days } = answer.value;
-    this.dialog.close(answer.number);
+    this.dialog.close(answer.mark);
     this.gone(`${count(dropped, "picture")} dropped. They`, days, { drop });
     await this.dialog.changed();
   }
@@ -38,7 +38,7 @@ export class Drops {
     const answer = await this.dialog.tell("POST", "api/drop", { pictures });
     if (!answer) return;
     const { dropped, drop, days } = answer.value;
-    this.dialog.close(answer.number);
+    this.dialog.close(answer.mark);
     // By one of them, as others may be dropped before Undo; unless some were gone already, perhaps with those others.
     const which = dropped === pictures.length ? { picture: pictures[0] } : { drop };
     this.gone(`${count(dropped, "picture")} removed. They`, days, which);

@@ -76,13 +76,13 @@ export class Many {
   async apply(offer, applied) {
     const answer = await this.dialog.tell("POST", `api/edits/${offer.id}/apply`);
     if (!answer) return;
-    const { status, value, number } = answer;
+    const { status, value, mark } = answer;
     if (status === 409) {
-      if (number === this.dialog.number) this.showOffer(value, applied, MOVED);
+      if (mark === this.dialog.mark()) this.showOffer(value, applied, MOVED);
       else this.dialog.done(MOVED_LATE);
       return;
     }
-    this.dialog.close(number);
+    this.dialog.close(mark);
     applied();
     const said = `${offer.title}: done. ${count(value.changes.length, "caption")} changed.`;
     this.dialog.done(said, () => this.undo(offer.id));
@@ -94,7 +94,7 @@ export class Many {
     if (!answer) return;
     const { title, restored, kept } = answer.value;
     const rest = kept ? ` ${count(kept, "caption")} edited since stayed as they are.` : "";
-    this.dialog.close(answer.number);
+    this.dialog.close(answer.mark);
     this.dialog.done(`Undone: ${title}. ${count(restored, "caption")} restored.${rest}`);
     await this.dialog.changed();
   }

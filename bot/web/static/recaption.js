@@ -34,7 +34,7 @@ export class Recaption {
   async begin(mode, scope) {
     const answer = await this.dialog.tell("POST", "api/recaption", { mode, ...scope });
     if (!answer) return;
-    this.dialog.close(answer.number);
+    this.dialog.close(answer.mark);
     this.watch(answer.value);
   }
 

@@ -40,7 +40,7 @@ export class Tagger {
   async send(method, values) {
     const answer = await this.dialog.tell(method, "api/tagger", values);
     if (!answer) return;
-    this.dialog.close(answer.number);
+    this.dialog.close(answer.mark);
     this.dialog.done(values ? "Tagger options saved." : "The tagger's options are the usual ones again.");
   }
 }
