@@ -57,7 +57,7 @@ async def test_it_goes_on_while_the_page_is_loaded_anew_and_is_shown_before_it_i
     await tab.click("#many-act", "Begin")
     await tab.until("document.querySelector('#looking').innerText.includes('looked at 1 of 3 pictures')", "how far")
     await tab.shot(shots / "41-looking.png")
-    await tab.do("Page.reload")
+    await tab.go("Page.reload")
     await tab.until("document.querySelector('#looking').innerText.includes('looked at 1 of 3 pictures')", "still")
     gate.set()
     await tab.click("#looking button", "Show")
