@@ -7,25 +7,34 @@ export class Dialog {
     this.api = api;
     this.changed = changed; // have the page look for news
     this.box = byId("many");
+    this.number = 0; // of what was opened or asked last
     byId("many-form").addEventListener("submit", (event) => { event.preventDefault(); this.act?.(); });
     byId("many-close").addEventListener("click", () => this.close());
     byId("done-close").addEventListener("click", () => { byId("done").hidden = true; });
   }
 
   open(title, parts, word = "", act = null) {
+    this.number += 1;
     this.act = act;
     byId("many-title").textContent = title;
     byId("many-body").replaceChildren(...parts);
     byId("many-act").textContent = word;
     byId("many-act").hidden = !word;
+    byId("many-act").disabled = false;
     byId("many-close").textContent = word ? "Cancel" : "Close";
     this.say("");
     if (!this.box.open) this.box.showModal();
     (byId("many-body").querySelector("input, select, textarea") || byId("many-close")).focus();
   }
 
-  close() {
-    this.box.close();
+  // What is open, by which a late answer finds out that it is not any more.
+  mark() {
+    return `${this.number} ${this.box.open}`;
+  }
+
+  // Whoever did something closes the dialog it was asked in, not one opened since.
+  close(mark = this.mark()) {
+    if (mark === this.mark()) this.box.close();
   }
 
   say(words) {
@@ -33,22 +42,35 @@ export class Dialog {
     byId("many-said").hidden = !words;
   }
 
-  // The bot's answer; none when it refused or was not reached, which is said where the member looks.
+  // The bot's answer to a question; none when it refused or was not reached, which is said where the member looks. None
+  // either once they closed the dialog or asked something else: what it opens would come up under their finger.
   async ask(method, path, body) {
+    this.number += 1;
+    const mark = this.mark();
+    const answer = await this.sent(method, path, body, () => {});
+    return mark === this.mark() ? answer : null;
+  }
+
+  // The answer to what is done by it, however late; with the mark of the dialog it was asked in.
+  async tell(method, path, body) {
+    const mark = this.mark();
+    const answer = await this.sent(method, path, body, (sentence) => this.done(sentence));
+    return answer && { ...answer, mark };
+  }
+
+  async sent(method, path, body, late) {
+    const mark = this.mark();
     byId("many-act").disabled = true;
     try {
       return await this.api.json(method, path, body);
     } catch (error) {
-      this.failed(sentenceOf(error));
+      if (mark !== this.mark()) late(sentenceOf(error));
+      else if (this.box.open) this.say(sentenceOf(error));
+      else this.done(sentenceOf(error));
       return null;
     } finally {
-      byId("many-act").disabled = false;
+      if (mark === this.mark()) byId("many-act").disabled = false;
     }
-  }
-
-  failed(sentence) {
-    if (this.box.open) this.say(sentence);
-    else this.done(sentence);
   }
 
   // What was done, with the way back.

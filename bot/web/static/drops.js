@@ -21,10 +21,10 @@ export class Drops {
   }
 
   async dropRed(digest) {
-    const answer = await this.dialog.ask("POST", "api/red", { digest });
+    const answer = await this.dialog.tell("POST", "api/red", { digest });
     if (!answer) return;
     const { dropped, drop, days } = answer.value;
-    this.dialog.close();
+    this.dialog.close(answer.mark);
     this.gone(`${count(dropped, "picture")} dropped. They`, days, { drop });
     await this.dialog.changed();
   }
@@ -35,11 +35,13 @@ export class Drops {
   }
 
   async dropChosen(pictures) {
-    const answer = await this.dialog.ask("POST", "api/drop", { pictures });
+    const answer = await this.dialog.tell("POST", "api/drop", { pictures });
     if (!answer) return;
     const { dropped, drop, days } = answer.value;
-    this.dialog.close();
-    this.gone(`${count(dropped, "picture")} removed. They`, days, { drop });
+    this.dialog.close(answer.mark);
+    // By one of them, as others may be dropped before Undo; unless some were gone already, perhaps with those others.
+    const which = dropped === pictures.length ? { picture: pictures[0] } : { drop };
+    this.gone(`${count(dropped, "picture")} removed. They`, days, which);
     await this.dialog.changed();
   }
 
@@ -49,7 +51,7 @@ export class Drops {
   }
 
   async bringBack(which) {
-    const answer = await this.dialog.ask("POST", "api/drop/undo", which);
+    const answer = await this.dialog.tell("POST", "api/drop/undo", which);
     if (!answer) return;
     const { back, again } = answer.value;
     const rest = again ? ` ${count(again, "picture")} had been added again meanwhile.` : "";

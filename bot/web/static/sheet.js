@@ -76,7 +76,7 @@ export class Sheet {
     this.forget(card);
     this.order();
     this.draw();
-    (cards[place + 1] || cards[place - 1])?.focus();
+    [...cards.slice(place + 1), ...cards.slice(0, place).reverse()].find((each) => !each.element.hidden)?.focus();
     this.changed();
   }
 

@@ -11,7 +11,9 @@ export class Square {
   constructor(squares) {
     this.squares = squares;
     this.cut = null;
-    this.large = { picture: 0, url: "" };
+    this.large = null; // { picture, url, coming }: asked for once, however often the square is moved meanwhile
+    this.moving = Promise.resolve();
+    this.moves = 0; // pressed and not answered yet
     squares.dialog.addEventListener("keydown", (event) => this.pressed(event));
     squares.dialog.addEventListener("close", () => { this.cut = null; this.forget(); });
   }
@@ -39,16 +41,19 @@ export class Square {
   async draw(cut) {
     const fill = (url) => { if (this.cut === cut) for (const image of this.pair.querySelectorAll("img")) image.src = url; };
     try {
-      if (this.large.picture !== cut.picture) {
-        fill(await this.squares.small(cut.picture));
-        const url = await this.squares.api.picture(cut.picture, 1024);
-        if (this.cut !== cut) return URL.revokeObjectURL(url);
-        this.forget();
-        this.large = { picture: cut.picture, url };
-      }
-      fill(this.large.url);
+      const large = this.largeOf(cut.picture);
+      if (!large.url) fill(await this.squares.small(cut.picture));
+      fill(await large.coming);
     } catch { /* the small one is shown already, or the picture is gone */ }
-    return undefined;
+  }
+
+  largeOf(picture) {
+    if (this.large?.picture === picture) return this.large;
+    this.forget();
+    const large = { picture, url: "", coming: this.squares.api.picture(picture, 1024) };
+    large.coming.then((url) => { large.url = url; }, () => { if (this.large === large) this.large = null; });
+    this.large = large;
+    return large;
   }
 
   pad() {
@@ -73,8 +78,14 @@ export class Square {
     return row;
   }
 
-  async move(move) {
+  // One after the other: the bot moves the square from where it is, and the last answer must be the one shown.
+  move(move) {
     const { picture } = this.cut;
+    this.moves += 1;
+    this.moving = this.moving.then(() => this.moved(picture, move)).finally(() => { this.moves -= 1; });
+  }
+
+  async moved(picture, move) {
     const cut = await this.squares.ask("POST", `api/squares/${picture}`, { move });
     if (!cut) return;
     this.squares.moved = true;
@@ -82,14 +93,16 @@ export class Square {
     if (this.cut?.picture === picture) this.show(cut, cut.said);
   }
 
+  // With Ctrl, Alt or the command key it is the browser's: its zoom, its history. A held key waits for its last move.
   pressed(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (!this.cut || !this.squares.sheet.editable || !KEYS[event.key]) return;
     event.preventDefault();
-    this.move(KEYS[event.key]);
+    if (!event.repeat || !this.moves) this.move(KEYS[event.key]);
   }
 
   forget() {
-    if (this.large.url) URL.revokeObjectURL(this.large.url);
-    this.large = { picture: 0, url: "" };
+    this.large?.coming.then((url) => URL.revokeObjectURL(url), () => {});
+    this.large = null;
   }
 }

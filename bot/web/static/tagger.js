@@ -38,9 +38,9 @@ export class Tagger {
   }
 
   async send(method, values) {
-    const answer = await this.dialog.ask(method, "api/tagger", values);
+    const answer = await this.dialog.tell(method, "api/tagger", values);
     if (!answer) return;
-    this.dialog.close();
+    this.dialog.close(answer.mark);
     this.dialog.done(values ? "Tagger options saved." : "The tagger's options are the usual ones again.");
   }
 }

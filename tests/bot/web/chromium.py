@@ -36,6 +36,7 @@ class Tab:
         self._ids = itertools.count(1)
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._reader = asyncio.create_task(self._read())
+        self._moved = asyncio.Event()
         self.target = target
         self.complaints: list[str] = []
 
@@ -44,6 +45,8 @@ class Tab:
             said = json.loads(message.data)
             if "id" in said:
                 self._answers.pop(said["id"]).set_result(said)
+            elif said["method"] == "Page.frameNavigated" and "parentId" not in said["params"]["frame"]:
+                self._moved.set()
             elif said["method"] == "Runtime.exceptionThrown":
                 self.complaints.append(json.dumps(said["params"]["exceptionDetails"])[:500])
             elif said["method"] == "Log.entryAdded" and said["params"]["entry"]["source"] == "security":
@@ -56,6 +59,12 @@ class Tab:
         answer = await asyncio.wait_for(self._answers[number], PATIENCE + 10)
         assert "error" not in answer, answer
         return answer["result"]
+
+    async def go(self, method: str, **params: Any) -> None:
+        """Open a page, or load it anew; Chromium answers while the old one may still be asked, which then fails."""
+        self._moved.clear()
+        await self.do(method, **params)
+        await asyncio.wait_for(self._moved.wait(), PATIENCE)
 
     async def run(self, script: str) -> Any:
         """The value of a JavaScript expression."""
@@ -85,11 +94,10 @@ class Tab:
         return str(await self.run(f"document.querySelector({json.dumps(selector)}).innerText"))
 
     async def click(self, selector: str, words: str = "") -> None:
-        """Click the first visible element of the selector (with these words in it)."""
+        """Click the first visible element of the selector (with these words in it), once it takes a click."""
         found = f"""[...document.querySelectorAll({json.dumps(selector)})]
-            .find((each) => each.offsetParent && each.innerText.includes({json.dumps(words)}))"""
-        await self.until(f"Boolean({found})", f"{selector} with {words!r}")
-        await self.run(f"{found}.click()")
+            .find((each) => each.offsetParent && !each.disabled && each.innerText.includes({json.dumps(words)}))"""
+        await self.until(f"({found}.click(), true)", f"{selector} with {words!r}")
 
     async def write(self, selector: str, words: str) -> None:
         """Replace the text of the first such field as a keyboard does."""
@@ -134,7 +142,7 @@ class Browser:
         await tab.do("Emulation.setDeviceMetricsOverride", **screen)
         await tab.do("Emulation.setTouchEmulationEnabled", enabled=screen["mobile"])
         await tab.do("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
-        await tab.do("Page.navigate", url=url)
+        await tab.go("Page.navigate", url=url)
         return tab
 
     async def close_tab(self, tab: Tab) -> None:

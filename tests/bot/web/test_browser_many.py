@@ -1,5 +1,6 @@
 """The page in a real browser: bulk edits, filters, archives, the keyboard, and how often it looks for news."""
 
+import asyncio
 import json
 
 import pytest
@@ -128,6 +129,67 @@ async def test_a_pattern_and_the_order_of_tags(lab, browser, pictures, shots):
     assert tab.complaints == []
 
 
+async def test_a_question_that_was_cancelled_does_not_come_back(lab, browser, pictures, monkeypatch):
+    """A pattern may be tried for seconds; its answer must not take the place of what is asked meanwhile."""
+    _, _, tab = await page_of(lab, browser, pictures)
+    edits = lab.bot.services.bulk.edits
+    real, gate = edits.offer, asyncio.Event()
+
+    async def slow(*args):
+        await gate.wait()
+        return await real(*args)
+
+    await tab.run("""window.fetch = ((real) => async (path, more) => {
+        const answer = await real(path, more);
+        if (path === 'api/edits') setTimeout(() => { window.answered = true; });
+        return answer;
+    })(window.fetch)""")
+    monkeypatch.setattr(edits, "offer", slow)
+    await tab.click("#sort-name")
+    await tab.click("[data-kind=red]")
+    await tab.click("#filter button", "Drop 4 red")
+    await tab.until("document.querySelector('#many-title').innerText == 'Drop 4 red?'", "another question")
+    gate.set()
+    await tab.until("window.answered", "the first one's answer")
+    await tab.until("!document.querySelector('#many-act').disabled")
+    assert await tab.text("#many-title") == "Drop 4 red?"
+    assert await tab.text("#many-act") == "Drop"
+
+
+async def test_several_come_back_though_another_was_dropped_since(lab, browser, pictures):
+    _, _, tab = await page_of(lab, browser, pictures)
+    await tab.click("#choose")
+    await tab.run("for (const each of [...document.querySelectorAll('.thumb')].slice(0, 2)) each.click()")
+    await tab.click("#chosen button", "Remove")
+    await tab.click("#many-act", "Remove")
+    await tab.until("document.querySelectorAll('.picture').length == 2", "they are gone")
+    last = await tab.run("Number(document.querySelector('.picture:last-child').dataset.picture)")
+    await lab.bot.services.checks.quality.drop_chosen(1, lab.alice.id, {last})
+    await tab.click("#done-undo button", "Undo")
+    await tab.until("document.querySelector('#done').innerText.includes('2 pictures brought back')", "they are back")
+    await tab.until("document.querySelectorAll('.picture').length == 3", "but not the other")
+
+
+async def test_the_keyboard_goes_on_to_a_picture_that_is_shown(lab, browser, pictures):
+    """The second and the fourth have the tag, and the second is removed while those are shown."""
+    thread = await lab.create()
+    await lab.batch(thread, pictures(4))
+    async with lab.bot.services.store.transaction() as tx:
+        await tx.execute(
+            "UPDATE picture SET revision = 1,"
+            " caption = 'lisaxl, woman, ' || (CASE id % 2 WHEN 0 THEN 'hat' ELSE 'cap' END)"
+        )
+    tab = await browser.tab(await lab.page_link(thread))
+    await tab.until("document.querySelectorAll('.picture').length == 4", "the pictures")
+    await tab.run("document.querySelector('#tag-box').open = true")
+    await tab.click("#tags button", "hat")
+    await tab.until(f"{SHOWN} == 2", "the filter")
+    await tab.click(".picture button", "Remove")
+    await tab.click(".box button", "Remove")
+    await tab.until("document.querySelectorAll('.picture').length == 3", "it is gone")
+    await tab.until("document.activeElement.matches('.picture:not([hidden]) .thumb')", "the keyboard")
+
+
 async def test_tags_in_almost_all_are_taken_out_together(lab, browser, pictures, shots):
     _, _, tab = await page_of(lab, browser, pictures, 10)
     await tab.click("#common")
@@ -215,6 +277,9 @@ async def test_on_a_phone_every_button_is_large_enough_and_named(lab, browser, p
     assert await tab.run(small) == []
     await tab.run("document.querySelector('#views').scrollIntoView()")
     await tab.shot(shots / "34-chosen-phone.png")
+    assert await tab.run(
+        "document.querySelector('#chosen').scrollWidth <= document.querySelector('#chosen').offsetWidth"
+    )
     picks = "[...document.querySelectorAll('.pick')]"
     assert await tab.run(f"{picks}.every((each) => [0, 44].includes(each.offsetHeight) && each.control.ariaLabel)")
     nameless = f"{buttons}.filter((e) => !(e.innerText || e.ariaLabel || '').trim()).map((e) => e.outerHTML)"

@@ -64,6 +64,43 @@ async def test_squares_are_seen_used_and_moved(lab, browser, large, shots):
     assert tab.complaints == []
 
 
+async def test_a_held_key_moves_one_step_after_the_other(lab, browser, large):
+    _, tab = await page_of(lab, browser, large)
+    await tab.click("#report-buttons button", "Squares")
+    await tab.click(".cut")
+    await tab.until("document.querySelectorAll('.pair img')[1].naturalWidth > 320", "the large picture")
+    await tab.run("""window.asked = { moves: 0, most: 0, now: 0, large: 0, drawn: 0 };
+        new MutationObserver(() => { asked.drawn += 1; })
+            .observe(document.querySelector('#squares-body'), { childList: true });
+        window.fetch = ((real) => async (path, more) => {
+            if (path.includes('side=1024')) asked.large += 1;
+            if (more.method !== 'POST') return real(path, more);
+            asked.moves += 1;
+            asked.most = Math.max(asked.most, asked.now += 1);
+            const answer = await real(path, more);
+            asked.now -= 1;
+            return answer;
+        })(window.fetch)""")
+    kept = await tab.run(f"{KEPT}.left")
+    press = "document.querySelector('#squares').dispatchEvent(new KeyboardEvent('keydown', {key: 'ArrowLeft', %s}))"
+    await tab.run(press % "ctrlKey: true")
+    await tab.run(press % "altKey: true")
+    assert await tab.run("asked.moves") == 0, "the browser's own"
+    await tab.run(";".join(press % f"repeat: {repeat}" for repeat in ("false", *["true"] * 9)))
+    await tab.until("asked.drawn == 1", "one step")
+    assert await tab.run("asked.moves") == 1
+    assert await tab.run(f"{KEPT}.left") != kept
+    await tab.run(";".join([press % "repeat: false"] * 2 + [press.replace("Left", "Right") % "repeat: false"] * 3))
+    await tab.until("asked.drawn == 6", "each press")
+    assert await tab.run("[asked.moves, asked.most, asked.large]") == [6, 1, 0]
+    shown = await tab.run(f"{KEPT}.left")
+    await tab.click("#squares button", "All squares")
+    assert await tab.until("document.querySelector('.cut .kept')?.style.left") == shown, (
+        "what is kept is what was shown"
+    )
+    assert tab.complaints == []
+
+
 async def test_on_a_phone_in_the_dark_nothing_sticks_out(lab, browser, large, shots):
     _, tab = await page_of(lab, browser, large, PHONE, "dark")
     await tab.click("#report-buttons button", "Squares")
