@@ -74,15 +74,18 @@ class Lab:
         card = await until(
             lambda: next((each for each in self.cards(thread, "cap-next") if each.id not in known), None), "the card"
         )
+        return await self.captioned(thread, card.id)
 
+    async def captioned(self, thread: ChannelHandle, card_id: int) -> discord.Message:
+        """The batch's card with captions. Whoever edits one before it is there is asked about the tagger's."""
         # All of them, not only the one the card shows: what a batch does not have yet, other commands refuse.
         await self.until_rows("SELECT id FROM picture WHERE tagged = 0", lambda rows: not rows)
 
-        def captioned() -> discord.Message | None:  # whatever its words: a person's captions leave tags out
-            message = next((each for each in thread.history() if each.id == card.id), None)
+        def shown() -> discord.Message | None:  # whatever its words: a person's captions leave tags out
+            message = next((each for each in thread.history() if each.id == card_id), None)
             return message if message is not None and "no tags yet" not in all_text(message) else None
 
-        return await until(captioned, "captions on the card")
+        return await until(shown, "captions on the card")
 
     async def press(self, actor: MemberActor, message: discord.Message, action: str) -> InteractionResult:
         """Press the button whose custom_id begins with `v1:<action>`."""

@@ -125,7 +125,7 @@ async def test_bad_files_and_duplicates_are_named_and_the_rest_goes_on(lab, pict
     for name in ("notes.txt", "IMG_2040.jpg", "cut", "empty.png"):
         assert name in shown
     assert "1 / 1" in shown
-    turned = await lab.form(card[0], "cap-edit")
+    turned = await lab.form(await lab.captioned(thread, card[0].id), "cap-edit")
     await lab.submit(turned, caption="still there")
     redrawn = await lab.until_card(thread, card[0].id, "still there")
     assert "notes.txt" in all_text(redrawn), "what was refused stays on the card when it is drawn anew"
